@@ -336,6 +336,26 @@ def test_a_missing_folder_or_record_is_said(ketameta, project: ProjectPaths) -> 
     assert "analyses: there is no such folder" in checked.out
 
 
+def test_a_text_of_a_page_is_checked_before_anything_is_written(
+    ketameta, project: ProjectPaths
+) -> None:
+    text = project.analyses / "text" / "conclusion.md"
+    text.parent.mkdir()
+    text.write_text("So it is.\n{{ results.mood_scor.k }} of 4 trials.\n", encoding="utf-8")
+    checked, _ = both(ketameta, project)
+    assert [line.partition("error    ")[2][:60] for line in words_of(checked)] == [
+        "analyses/text/conclusion.md:2: a typed number: name it from ",
+        "analyses/text/conclusion.md:2: there is no analysis 'mood_sc",
+    ]
+    assert ketameta("check", text, "--root", project.root).code == 1
+    text.write_bytes(b"caf\xe9\n")
+    checked, _ = both(ketameta, project)
+    assert "analyses/text/conclusion.md:1: \xe9: the file is not UTF-8" in checked.out
+    text.write_text("So it is.\n", encoding="utf-8")
+    alone = ketameta("check", text, "--root", project.root)
+    assert alone.code == 0 and "no table" not in alone.out
+
+
 def test_one_question_can_be_checked_alone(ketameta, project: ProjectPaths) -> None:
     path = project.analyses / "nausea.toml"
     assert ketameta("check", path, "--root", project.root).code == 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import re
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
@@ -9,14 +11,13 @@ from urllib.parse import parse_qs
 import pytest
 
 from helpers import PROJECT
-from ketameta.analyses import excess_words
+from ketameta.analyses import TEXT_NAMES, TEXTS, excess_words, text_problems
 from ketameta.errors import ReportError
 from ketameta.evidence import load_project
 from ketameta.paths import project_paths
-from ketameta.report import cards_of, texts_of
+from ketameta.report import cards_of, report_context, texts_of
 from ketameta.report.front import error_report
 from ketameta.report.prose import (
-    TEXTS,
     asked_words,
     excess_of,
     fading,
@@ -44,11 +45,9 @@ def test_numbers_of_a_text_are_those_of_results(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("Well.\n{{ results.caffeine.k }} of 4.\n", r"background\.md:2: a typed number"),
         ("{{ results.cafeine.k }}\n", r"background\.md:1: .*cafeine.*see what the result holds"),
         ("One.\n\n{{ coffee.k }}\n", r"background\.md:3: .*coffee.*name an analysis"),
         ("One.\n{{ results.caffeine.k + 'a' }}\n", r"background\.md:2: unsupported operand"),
-        ("One.\n{% if %}\n", r"background\.md:2: "),
     ],
 )
 def test_what_no_result_says_is_refused_with_its_place(
@@ -58,12 +57,45 @@ def test_what_no_result_says_is_refused_with_its_place(
         parts(tmp_path, text)
 
 
-def test_a_text_that_is_not_utf_8_is_refused_with_its_name(tmp_path: Path) -> None:
-    parts(tmp_path, "One.\n")
-    (tmp_path / "analyses/text/background.md").write_bytes("caf\u00e9\n".encode("latin-1"))
-    texts = texts_of(project_paths(tmp_path), RESULTS, load_project(tmp_path))
-    with pytest.raises(ReportError, match=r"background\.md: .*save it as UTF-8"):
-        texts("background")
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("Well.\n{{ results.caffeine.k }} of 4.\n", ["2: a typed number: name it from its result"]),
+        ("One.\n{% if %}\n", ["2: Expected an expression, got 'end of statement block': mend"]),
+        ("{{ headline | big }}\n", ["1: No filter named 'big'.: mend what stands in braces"]),
+        (
+            "{{ results.cafeine.k }}\n",
+            ["1: there is no analysis 'cafeine'; did you mean c"],
+        ),
+        ("\n{{ results.caffeine.kk }}\n", ["2: a result has no 'kk'"]),
+        (
+            "{% set r = results.caffeine %}\n{{ r.titel }}",
+            ["2: a result has no 'titel'; did"],
+        ),
+        (
+            "{{ coffee.k }}\n{{ headlin.k }}\n",
+            ["1: 'coffee' is no name here", "2: 'headlin' is"],
+        ),
+        ("{% set r = results.tea %}{% if r is defined and r.k %}{{ r.k }}{% endif %}", []),
+        ('{% for line in more_of([(results.tea, "slept")]) %}{{ line }}{% endfor %}', []),
+        ("{% if headline %}{% set n = headline.k %}{{ n }}{% endif %}", []),
+        ("{{ results.values() | list | length }}", []),
+    ],
+)
+def test_what_is_wrong_with_a_text_is_said_without_results(text: str, said: list[str]) -> None:
+    found = [str(item) for item in text_problems(text, "answer.md", RESULTS)]
+    assert len(found) == len(said)
+    assert all(one.startswith(f"answer.md:{two}") for one, two in zip(found, said, strict=True))
+
+
+def test_every_name_that_a_text_may_use_is_given() -> None:
+    given = set[str]()
+    source = inspect.getsource(texts_of)
+    given.update(re.findall(r'^        "(\w+)":', source, re.MULTILINE))
+    source = inspect.getsource(report_context)
+    listed = source.partition("named = {")[2].partition("}")[0]
+    given.update(re.findall(r'^        "(\w+)":', listed, re.MULTILINE))
+    assert given == TEXT_NAMES
 
 
 def test_a_project_without_texts_says_nothing_of_another_topic(tmp_path: Path) -> None:

@@ -276,8 +276,7 @@ def is_day(text: str) -> bool:
 def _day(value: Any, info: ValidationInfo) -> Any:
     day = str(value) if isinstance(value, (str, datetime.date)) else ""
     if not is_day(day) and not (is_lenient(info) and value == ""):
-        what = f" is {as_written(value)}" if value != "" else ": a day is needed"
-        raise problem(f"{what}; write a day of the calendar as YYYY-MM-DD")
+        raise problem(f" is {as_written(value)}; write a day of the calendar as YYYY-MM-DD")
     return day
 
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from ketameta.evidence.derive import EffectTable
     from ketameta.evidence.findings import Finding
     from ketameta.evidence.pairing import Assumptions
+    from ketameta.evidence.project import Project
     from ketameta.evidence.tables import Evidence
 
 Say = Callable[[str], None]
@@ -109,12 +110,28 @@ def read_inputs(
         claims.extend(stated)
         yield from wrong
         yield from form_findings(paths)
+        yield from _of_texts(paths, evidence.project, names)
         yield from _without_direction(evidence, specs)
         if not any(item.is_error for item in found):
             yield from _undecided(evidence, specs)
 
     report, evidence = checked_evidence(paths, only, further, say, keep)
     return Inputs(report, evidence, specs, claims)
+
+
+def _of_texts(paths: ProjectPaths, project: Project, analyses: Sequence[str]) -> Iterator[Finding]:
+    """Yield what is wrong with the texts that the pages of a project show."""
+    from ketameta.analyses.sentences import TEXTS, text_problems
+    from ketameta.evidence.findings import decode
+    from ketameta.evidence.tables import is_link
+
+    named = [item.text for item in project.question] + [item.text for item in project.front.card]
+    for name in dict.fromkeys([*TEXTS, "answer", "ask", "check", *filter(None, named)]):
+        path, file = paths.analyses / "text" / f"{name}.md", f"analyses/text/{name}.md"
+        if path.is_file() and not is_link(path):
+            source, doubt = decode(path.read_bytes(), file)
+            unread = [] if doubt is None or not doubt.is_error else [doubt]
+            yield from unread or text_problems(source, file, analyses)
 
 
 def watch(
@@ -244,19 +261,13 @@ def _without_direction(evidence: Evidence, specs: Sequence[AnalysisSpec]) -> Ite
     for spec in specs:
         if spec.model.measure is not Measure.SMD:
             continue
+        asked = {"intervention": spec.select.intervention, "drug_class": spec.select.drug_class}
         seen: dict[str, set[str]] = {}
         for row in outcomes:
-            if row["outcome"] not in spec.select.outcome:
-                continue
             given = drugs.get((row["study_id"], row["arm_id"]))
-            asked = given is not None and all(
-                not wanted or given[name] in wanted
-                for name, wanted in (
-                    ("intervention", spec.select.intervention),
-                    ("drug_class", spec.select.drug_class),
-                )
-            )
-            if asked:
+            if given is None or row["outcome"] not in spec.select.outcome:
+                continue
+            if all(not wanted or given[name] in wanted for name, wanted in asked.items()):
                 seen.setdefault(row["study_id"], set()).add(row["instrument"])
         lost = {
             study: used

@@ -75,11 +75,14 @@ from ketameta.analyses.selection import select_effects as select_effects
 from ketameta.analyses.selection import study_facts as study_facts
 from ketameta.analyses.selection import time_class as time_class
 from ketameta.analyses.sensitivity import over_time as over_time
+from ketameta.analyses.sentences import TEXT_NAMES as TEXT_NAMES
+from ketameta.analyses.sentences import TEXTS as TEXTS
 from ketameta.analyses.sentences import agreement_words as agreement_words
 from ketameta.analyses.sentences import excess_words as excess_words
 from ketameta.analyses.sentences import interval_words as interval_words
 from ketameta.analyses.sentences import level_caveats as level_caveats
 from ketameta.analyses.sentences import measure_words as measure_words
+from ketameta.analyses.sentences import text_problems as text_problems
 from ketameta.analyses.sentences import treatment_label as treatment_label
 from ketameta.analyses.sentences import words_of as words_of
 from ketameta.analyses.sentences import written as written

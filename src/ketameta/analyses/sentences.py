@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, cast
 
 from ketameta.analyses.parts import Interval, IntervalLike, Network
 from ketameta.analyses.result import AnalysisResult, Excess, Excluded, Group, StudyRow
+from ketameta.errors import did_you_mean
+from ketameta.evidence.findings import Finding, file_finding
 from ketameta.formatting import (
     MINUS,
     first_names,
@@ -516,3 +519,67 @@ def _part_words(part: str) -> str:
     if name == "correlation":
         return f"a within-person correlation of {value}"
     return f"{value} people on {name.removeprefix('n of ')}"
+
+
+# --- texts of a project ---------------------------------------------------------------------------
+
+#: Texts that a project may write in ``analyses/text/``, each a Markdown file of its name. Those
+#: of the second line say what is true of one project alone: without a file nothing is said.
+TEXTS = (
+    *("background", "conclusion"),
+    *("methods", "limitations", "risk_of_bias", "repeat_reading"),
+)
+#: Names that a text may use: what the page knows, and what makes words of it.
+TEXT_NAMES = {
+    *("results", "project", "headline", "headlines", "claims", "near_misses", "searched"),
+    *("count_words", "trials", "format_count", "side", "told", "significant", "small_study"),
+    *("excess", "fading", "times", "slopes", "more_of", "people_passed", "given_words"),
+    "related_trials",
+}
+_TAG = re.compile(r"{#.*?#}|{%.*?%}|{{.*?}}", re.DOTALL)
+_TYPED = "name it from its result, such as {{ results.name.k }}, or write it as a word"
+_NAMES = "name an analysis of this folder, or see what the result holds"
+
+
+def text_problems(source: str, file: str, analyses: Collection[str]) -> Iterator[Finding]:
+    """Yield what a build refuses of a text, as far as it can be told without results."""
+    from jinja2 import Environment, TemplateSyntaxError, nodes
+    from jinja2.meta import find_undeclared_variables
+
+    typed = _TAG.sub(lambda found: "\n" * found[0].count("\n"), source)
+    for number, line in enumerate(typed.split("\n"), start=1):
+        if re.search(r"\d", line):
+            yield file_finding("text", file, "a typed number", _TYPED, line=number)
+    try:
+        tree = Environment().parse(source)
+        unknown = find_undeclared_variables(tree) - TEXT_NAMES
+    except TemplateSyntaxError as error:
+        remedy = "mend what stands in braces"
+        yield file_finding("text", file, str(error.message), remedy, line=error.lineno)
+        return
+    # A name may be set in a branch; where a text asks whether there is an analysis, and in lists,
+    # a missing one is left out.
+    unknown -= {node.name for node in tree.find_all(nodes.Name) if node.ctx == "store"}
+    given, keys = tree.find_all(nodes.Assign), AnalysisResult.__annotations__
+    held = {getattr(node.target, "name", "") for node in given if _analysis(node.node)}
+    asking = tree.find_all((nodes.Test, nodes.Assign, nodes.List))
+    spared = {id(part) for node in asking for part in node.find_all(nodes.Getattr)}
+    for node in tree.find_all((nodes.Getattr, nodes.Name)):
+        name, of = getattr(node, "attr", "get"), getattr(node, "node", None)
+        is_of_result = getattr(of, "name", "") in {"headline", *held} or _analysis(of)
+        if isinstance(node, nodes.Name) and node.name in unknown:
+            why = f"{node.name!r} is no name here{did_you_mean(node.name, TEXT_NAMES)}"
+        elif (key := _analysis(node)) and key not in analyses and id(node) not in spared:
+            why = f"there is no analysis {key!r}{did_you_mean(key, analyses)}"
+        elif is_of_result and not hasattr(dict, name) and name not in keys:
+            why = f"a result has no {name!r}{did_you_mean(name, keys)}"
+        else:
+            continue
+        yield file_finding("text", file, why, _NAMES, line=node.lineno)
+
+
+def _analysis(node: object) -> str:
+    """Return the analysis of ``results.name``, nothing for anything else."""
+    name = getattr(node, "attr", "")
+    of = getattr(getattr(node, "node", None), "name", "")
+    return name if of == "results" and not hasattr(dict, name) else ""

@@ -65,15 +65,7 @@ def load_specs(
 def read_specs(
     folder: Path, known: Known | None = None, project: Project | None = None
 ) -> tuple[list[AnalysisSpec], tuple[Finding, ...]]:
-    """Return the analyses of a folder in report order, and everything wrong with its files.
-
-    Parameters
-    ----------
-    folder : Path
-    known : mapping, optional
-    project : Project, optional
-        As for :func:`load_specs`.
-    """
+    """Return the analyses of :func:`load_specs`, and everything wrong with the files."""
     if project is None:
         project, _ = read_project(folder.parent)
     try:

@@ -146,8 +146,7 @@ def load_corrections(paths: ProjectPaths) -> tuple[tuple[Correction, ...], tuple
         wrong: list[Problem | str] = [*problems]
         wrong += _rules(correction, written, seen, schema)
         seen.add(correction.id)
-        for item in wrong:
-            found.append(key_finding("correction", item, file, lines, at))
+        found += [key_finding("correction", item, file, lines, at) for item in wrong]
         if not wrong and correction.status == "active":
             correction._written = lines, at
             corrections.append(correction)

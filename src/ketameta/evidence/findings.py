@@ -465,20 +465,10 @@ class Lines(list[str]):
         return first, of_line
 
     def line_of(self, place: Place, value: str = "") -> int:
-        """Return the line on which a place is written, or else the nearest table round it.
+        """Return the line on which a place is written, or else the nearest table round it, or 0.
 
-        Parameters
-        ----------
-        place : tuple of str or int
-            Names of tables and of the key; an entry of a list of tables by its number, from 0. A
-            place without numbers is that of any entry.
-        value : str
-            A text of the place, which may stand some lines below its key.
-
-        Returns
-        -------
-        int
-            0 where neither the place nor a table round it is written.
+        A place without numbers is that of any entry of a list of tables. ``value`` is a text of the
+        place, which may stand some lines below its key.
         """
         first, of_line = self._places
         known = next((end for end in range(len(place), 0, -1) if place[:end] in first), 0)
@@ -506,12 +496,9 @@ def read_entries(
     entries = (document or {}).get(name, [])
     remedy = f"write [[{name}]]"
     wrong = [
-        file_finding(
-            name, file, f"[{key}] is not known here", remedy,
-            line=lines.line_of((key,)),
-        )
+        file_finding(name, file, f"[{key}] is not known here", remedy, line=lines.line_of((key,)))
         for key in sorted(set(document or ()) - {name})
-    ]  # fmt: skip
+    ]
     if not isinstance(entries, list) or not all(isinstance(item, dict) for item in entries):
         line = lines.line_of((name,))
         wrong.append(file_finding(name, file, f"{name}s are a list", remedy, line=line))

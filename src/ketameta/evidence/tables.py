@@ -331,11 +331,6 @@ def load_tables(
         project when not given. The shared lists of ``data/`` are always read.
     say : callable
         Called with one line per file.
-
-    Returns
-    -------
-    evidence : Evidence
-    findings : tuple of Finding
     """
     chosen = None if only is None else tuple(_folder(paths, item) for item in only)
     folders = batch_folders(paths) if chosen is None else chosen

@@ -114,15 +114,6 @@ def abstract(
     ]
 
 
-#: Texts that a project may write in ``analyses/text/``, each a Markdown file of its name. Those
-#: of the second line say what is true of one project alone: without a file nothing is said.
-TEXTS = (
-    *("background", "conclusion"),
-    *("methods", "limitations", "risk_of_bias", "repeat_reading"),
-)
-_TAG = re.compile(r"{#.*?#}|{%.*?%}|{{.*?}}", re.DOTALL)
-
-
 def texts_of(
     paths: ProjectPaths,
     results: Results,
@@ -136,7 +127,7 @@ def texts_of(
     Raises
     ------
     ReportError
-        Where a text types a number, or names what no result provides; with file and line.
+        Where a text names what no result provides; with file and line.
     """
     env = _texts()
     values = {
@@ -171,19 +162,10 @@ def texts_of(
         own = paths.analyses / "text" / f"{name}.md"
         file = f"analyses/text/{name}.md"
         if own.is_file() and not is_link(own):
-            source, doubt = decode(own.read_bytes())
-            if doubt is not None and doubt.check != "byte_order_mark":
-                raise ReportError(f"{file}: {doubt.why}; save it as UTF-8")
+            source, _ = decode(own.read_bytes())
         else:
             standard = _STANDARD.joinpath(f"{name}.md")
             source = standard.read_text(encoding="utf-8") if standard.is_file() else ""
-        typed = _TAG.sub(lambda found: "\n" * found[0].count("\n"), source)
-        for number, line in enumerate(typed.split("\n"), start=1):
-            if re.search(r"\d", line):
-                raise ReportError(
-                    f"{file}:{number}: a typed number; name it from its result, such as "
-                    "{{ results.name.k }}, or write it as a word"
-                )
         try:
             text = env.from_string(source).render(values)
         except Exception as error:  # an expression in a text can fail in any way

@@ -84,6 +84,7 @@ READING: dict[str, str] = {
     "search_date": "The dates of the search are dates.",
     "analysis": "An analysis file asks for nothing that the words and the other files contradict.",
     "no_direction": "Scales of a standardised analysis have a better end.",
+    "text": "A text of a page names what results hold, and types no number.",
     "claim": "A public claim is complete, and names analyses that exist.",
     "accept": "What a note accepts is a warning of that row, with a reason.",
     "unreconciled": "Where two extractors differ, somebody has decided.",
@@ -116,12 +117,9 @@ def concerns(paths: ProjectPaths, finding: Finding, chosen: Sequence[Path]) -> b
 
 def hinders(paths: ProjectPaths, finding: Finding, evidence: Evidence) -> bool:
     """Return whether a file that every batch needs could not be read, so nothing is certain."""
-    if is_unread([finding]):
-        return True
-    return finding.is_error and any(
-        finding.file == paths.relative(paths.data / f"{name}.csv") and not evidence.tables.get(name)
-        for name in ("outcome_words", "instruments")
-    )
+    lists = [name for name in ("outcome_words", "instruments") if not evidence.tables.get(name)]
+    files = [paths.relative(paths.data / f"{name}.csv") for name in lists]
+    return is_unread([finding]) or (finding.is_error and finding.file in files)
 
 
 def not_read(
@@ -131,8 +129,8 @@ def not_read(
     files = {row.file for rows in evidence.tables.values() for row in rows}
     files |= {row.file for rows in evidence.refused.values() for row in rows}
     files |= {finding.file for finding in found}
-    files |= {paths.relative(paths.data / name) for name in LISTS}
-    files |= {paths.relative(path) for path in paths.analyses.glob("*.toml")}
+    texts = (*paths.analyses.glob("*.toml"), *paths.analyses.glob("text/*.md"))
+    files |= {paths.relative(path) for path in (*texts, *(paths.data / name for name in LISTS))}
     for item in chosen:
         name = paths.relative(item)
         inside = name == "." or any(file == name or file.startswith(f"{name}/") for file in files)

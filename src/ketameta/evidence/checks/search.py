@@ -211,17 +211,9 @@ _BEFORE = (
 def record_flow(
     search: SearchRecord, screening: Mapping[str, int], excluded_listed: int, used: int
 ) -> Flow:
-    """Return the boxes of the flow diagram.
+    """Return the boxes of the flow diagram; counts of the screening list where it has none.
 
-    Parameters
-    ----------
-    search : SearchRecord
-    screening : mapping
-        Counts that the screening list gives, where the record of the search gives none.
-    excluded_listed : int
-        Records that ``data/exclusions.csv`` lists.
-    used : int
-        Studies that enter an analysis.
+    ``excluded_listed`` are records that ``exclusions.csv`` lists, ``used`` studies in an analysis.
     """
     records = search.records
     if records is None:
@@ -273,10 +265,10 @@ def _read(paths: ProjectPaths) -> _Read:
     written, lines, findings = read_toml(path, file)
     record, problems = validate(SearchRecord, written or {})
     wrong = [
-        (item, key_finding(_OF_COUNTS.get(str(item.place[0]), "search_form"), item, file, lines))
+        key_finding(_OF_COUNTS.get(str(item.place[0]), "search_form"), item, file, lines)
         for item in problems
     ]
-    return _Read(file, lines, written, record, (*findings, *(told for _, told in wrong)))
+    return _Read(file, lines, written, record, (*findings, *wrong))
 
 
 def search_findings(
@@ -288,9 +280,9 @@ def search_findings(
     of the flow.
     """
     read = _read(paths)
-    told = [item for item in read.findings if item.check != "search_form"]
-    yield from told
-    if not any(item.check == "search_records" for item in told) and read.record.records:
+    yield from (item for item in read.findings if item.check != "search_form")
+    whole = all(item.check != "search_records" for item in read.findings)
+    if whole and read.record.records is not None:
         yield from _record_findings(read, read.record.records, exclusions)
     if read.record.flow is not None:
         yield from _flow_findings(read, read.record.flow, flow_of(screening))
