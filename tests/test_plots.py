@@ -689,3 +689,20 @@ def test_a_fitted_network_draws_itself():
     with look.detached():
         ax = fit.plot()
     assert sorted(words(ax, "node_name")) == ["a", "b", "c", "p"]
+
+
+@pytest.mark.parametrize(
+    ("scale", "said"),
+    [(1e-7, "0.000000197 (95% CI"), (1e-3, "0.00197 (95% CI"), (1e7, "19668216 (95% CI")],
+)
+def test_a_forest_plot_prints_digits_that_follow_its_data(scale, said):
+    fit = km.random_effects(np.array([1, 3, 2]) * scale, np.array([2, 3, 1]) * scale**2 / 10)
+    ax = km.plots.forest(fit)
+    assert said in ax.get_label()
+    assert {"0"} < {tick.get_text() for tick in ax.get_xticklabels()}
+
+
+def test_the_overall_result_of_subgroups_stands_in_the_words_of_their_forest_plot():
+    fit = km.subgroup_analysis([0.1, 0.3, 0.2, 0.4], [0.02] * 4, ["x", "x", "y", "y"])
+    said = km.plots.forest(fit).get_label()
+    assert "Pooled estimate 0.25 (95% CI 0.02 to 0.48)." in said and "y: 0.30 (95% CI" in said

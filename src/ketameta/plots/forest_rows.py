@@ -226,7 +226,7 @@ def display_digits(forest: Forest) -> int:
     typical = median(halves)
     if typical >= 5:
         return 1 if typical < 500 else 0
-    return 2 if typical >= 0.05 else min(6, max(3, 1 - math.floor(math.log10(typical))))
+    return 2 if typical >= 0.05 else max(3, 1 - math.floor(math.log10(typical)))
 
 
 class Reader:
