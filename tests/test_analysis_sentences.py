@@ -138,7 +138,14 @@ def test_a_prediction_interval_is_said_with_its_level_or_withheld_with_a_reason(
 
 @pytest.mark.parametrize(
     ("p", "says"),
-    [(0.09, "and trials differ more than"), (0.1, "differ more than chance explains is not shown")],
+    [
+        (
+            0.09,
+            "and trials differ more than chance explains (p = 0.090 of the Q test, limit 0.10).",
+        ),
+        (0.01, "and trials differ more than chance explains (p = 0.010 of the Q test)."),
+        (0.1, "differ more than chance explains is not shown (p = 0.10 of the Q test)."),
+    ],
 )
 def test_heterogeneity_is_said_with_its_test(p: float, says: str) -> None:
     text = sentences.heterogeneity_sentence(result(4, pooled=pooled(q_p_value=p)))

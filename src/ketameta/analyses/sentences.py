@@ -246,6 +246,11 @@ def excess_test(result: AnalysisResult) -> Excess | None:
     return None if found is None or found["withheld"] else found
 
 
+def _limit(p: float | None) -> str:
+    """Return the limit of p where readers who know another would take it for none."""
+    return f", limit {DIFFERS_BELOW:.2f}" if p is not None and 0.05 <= p < DIFFERS_BELOW else ""
+
+
 def excess_words(result: AnalysisResult) -> str:
     """Return what the test of excess significance says; empty where there is none."""
     found = excess_test(result)
@@ -257,7 +262,7 @@ def excess_words(result: AnalysisResult) -> str:
     return (
         f"{plural(found['observed'], 'trial')} of {format_count(result['k'])} have p below "
         f"{found['alpha']:g}, where {format_number(found['expected'], 1)} are expected if their "
-        f"mean is true ({format_p(found['p_value'])}): {meaning}."
+        f"mean is true ({format_p(found['p_value'])}{_limit(found['p_value'])}): {meaning}."
     )
 
 
@@ -390,7 +395,7 @@ def heterogeneity_sentence(result: AnalysisResult) -> str:
     words = "trials differ more than chance explains"
     said = words if shown else f"that {words} is not shown"
     i2 = f"{'there ' if bayes else ''}I² is {format_percent(pooled['i2'])}"
-    return f"{tau}; {i2}, and {said} ({format_p(p)} of the Q test)."
+    return f"{tau}; {i2}, and {said} ({format_p(p)} of the Q test{_limit(p)})."
 
 
 def is_pooled(spec: AnalysisSpec) -> bool:

@@ -143,13 +143,6 @@ class Steps(Table):
     included: Count = None
 
 
-#: What remains of a count once another is taken off.
-STEPS = (
-    ("identified", "removed_before_screening", "screened"),
-    ("screened", "excluded", "sought"),
-    ("sought", "not_retrieved", "assessed"),
-    ("assessed", "excluded_full_text", "included"),
-)
 #: What is said of the search where nobody recorded one.
 _NO_SEARCH = Searched.model_construct(
     kind="What was searched is not recorded",
@@ -382,7 +375,8 @@ def _flow_findings(read: _Read, flow: Steps, counted: Mapping[str, int]) -> Iter
             why = f"the screening list has {counted[name]}"
             remedy = "count again, or leave the counts out: the list gives them"
             yield read.wrong(check, ("flow", name), why, remedy, count)
-    for start, off, rest in STEPS:
+    # A count, what is taken off it, and what remains, in turns.
+    for start, off, rest in zip(names[::2], names[1::2], names[2::2], strict=False):
         if {start, off, rest} <= counts.keys() and counts[start] - counts[off] != counts[rest]:
             expected = counts[start] - counts[off]
             why = f"{start} {counts[start]} minus {off} {counts[off]} is {expected}"
