@@ -8,6 +8,7 @@ import math
 import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 from unicodedata import normalize
 
@@ -80,9 +81,8 @@ def published(value: Any) -> Any:
     return value
 
 
+@lru_cache(100_000)
 def _rounded(value: float) -> float:
-    if not math.isfinite(value):
-        return value
     whole = steady(value)
     if whole.is_integer() and abs(whole) < LARGEST_COUNT:
         return whole + 0.0
