@@ -66,7 +66,7 @@ def test_nothing_found_no_usable_number_and_not_looked_for_are_three_marks_in_on
     assert all(f"{sign} ({mark}): {state}." in legend for state, (sign, mark, *_) in EMPTY.items())
     assert "no usable number" not in " ".join(words(drawn(evidence_map, example()), "footnote"))
     said = data.describe()
-    assert "3 cells have no trial; none found: 1; found, no usable number: 1; out of scope" in said
+    assert "3 cells have no study; none found: 1; found, no usable number: 1; out of scope" in said
     assert "Medicine 2: no trial; out of scope (not looked for): 1." in said
 
 
@@ -128,10 +128,10 @@ def test_drawing_is_the_same_on_every_run():
 
 def test_the_text_alternative_counts_the_gaps():
     said = example().describe()
-    assert "3 outcomes by 3 interventions; 6 of 9 cells have no trial; none found: 6." in said
+    assert "3 outcomes by 3 interventions; 6 of 9 cells have no study; none found: 6." in said
     assert "Direct evidence, Ketamine: no trial; none found: 2." in said
-    assert "Direct evidence, Memantine: at most 4 trials (ADHD: symptoms)." in said
-    assert "Indirect evidence, Ketamine: at most 25 trials (Depression: mood)." in said
+    assert "Direct evidence, Memantine: at most 4 studies (ADHD: symptoms)." in said
+    assert "Indirect evidence, Ketamine: at most 25 studies (Depression: mood)." in said
 
 
 @pytest.mark.parametrize(

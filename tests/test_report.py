@@ -468,21 +468,24 @@ def test_each_question_says_what_its_answer_means_and_what_it_does_not() -> None
                 assert f"<h2>{heading}</h2>" in text
 
 
-def test_empty_questions_stand_in_two_lists_of_one_page() -> None:
-    empty = {name for name, r in committed_context()["results"].items() if r["k"] == 0}
-    table = committed_context()["untested"]
-    assert {row[0].id for row in table.rows} == empty
-    shown = {row[0].id: row[2].text[:1].isdigit() for row in table.rows}
-    assert {*shown.values()} == {True, False}
-    captions = ("No study found", "Studied, but no number that can be used here")
-    for caption, studied in zip(captions, (False, True), strict=True):
-        head = f'<caption class="unseen">{caption}<'
+def test_empty_questions_stand_in_three_lists_of_one_page() -> None:
+    results = committed_context()["results"]
+    lists = committed_context()["untested"]
+    names = [{row[0].id for row in one.rows} for one in lists]
+    assert set().union(*names) == {name for name, r in results.items() if r["k"] == 0}
+    assert [one.caption for one in lists] == [
+        *("No study found", "Known from labels or other designs; not countable here"),
+        "Studied, but no number that can be used here",
+    ]
+    none, known, studied = names
+    assert not any(results[name]["unused"] for name in none | known) and "harm_misuse" in known
+    assert all(results[name]["unused"] or results[name]["excluded"] for name in studied)
+    for one, wanted in zip(lists, names, strict=True):
+        head = f'<caption class="unseen">{one.caption}<'
         holders = [f for f, text in committed_pages().items() if head in text]
         assert len(holders) == 1
         text = committed_pages()[holders[0]].partition(head)[2].partition("</table>")[0]
-        assert set(re.findall(r'<tr id="(\w+)"', text)) == {
-            name for name, found in shown.items() if found == studied
-        }
+        assert set(re.findall(r'<tr id="(\w+)"', text)) == wanted
 
 
 # --- the same twice -------------------------------------------------------------------------------

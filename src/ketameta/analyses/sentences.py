@@ -96,9 +96,17 @@ def found_words(result: AnalysisResult) -> tuple[str, str]:
         if row["study_id"] not in other and not pools_in([row])
     }
     done = "counted" if result["is_ratio"] else "measured"
-    kinds = ((other, f"{done} in other comparisons"), (silent, "no usable number"))
+    kinds = ((other, f"{done} in other comparisons"), (silent, "no number that can be used here"))
     parts = [f"{plural(len(one), 'study', 'studies')}, {words}" for one, words in kinds if one]
     return "; ".join(parts) or "no study", _some([*other.values(), *silent.values()], "; ")
+
+
+def people_words(result: AnalysisResult) -> str:
+    """Return how many people took part, as far as it is printed."""
+    if not result["n_participants"]:
+        return "not printed"
+    least = "at least " if result["n_trials_without_size"] else ""
+    return f"{least}{format_count(result['n_participants'])}"
 
 
 def nothing_found(result: AnalysisResult) -> str:
@@ -117,9 +125,7 @@ def main_sentence(result: AnalysisResult) -> str:
     k = result["k"]
     if k == 0:
         return f"{nothing_found(result)} We looked for {result['looked_for']}."
-    people = result["n_participants"]
-    least = "at least " if result["n_trials_without_size"] else ""
-    who = f" with {least}{format_count(people)} people" if people else ""
+    who = f" with {people_words(result)} people" if result["n_participants"] else ""
     kind, trials = result["kind"], result["headline"]["sources"]
     if kind == "network":
         return network_sentence(result, f"{trials}{who}")

@@ -107,14 +107,14 @@ class EvidenceMap:
             f"Evidence map{f': {self.title}' if self.title else ''}.",
             f"{plural(len(lines), 'outcome')} by {plural(len(columns), 'intervention')};"
             f" {sum(cell.trials == 0 for cell in cells)} of {plural(len(cells), 'cell')} have no"
-            f" trial{gaps(cells)}.",
+            f" study{gaps(cells)}.",
         ]
         for direct, words in HEADINGS.items():
             for column in columns if any(cell.direct == direct for cell in cells) else ():
                 here = [cell for cell in cells if cell.column == column and cell.direct == direct]
                 most = max(here, key=lambda cell: cell.trials)
-                said = f"at most {plural(most.trials, 'trial')} ({most.row})"
-                said = said if most.trials else "no trial"
+                said = f"at most {plural(most.trials, 'study', 'studies')} ({most.row})"
+                said = said if most.trials else "no study"
                 sentences.append(f"{words}, {column}: {said}{gaps(here)}.")
         return " ".join(sentences)
 
@@ -196,7 +196,7 @@ def evidence_map(data: EvidenceMap, *, ax: Axes | None = None, title: str | None
 
 
 def _map_legend(data: EvidenceMap, kinds: set[bool]) -> str:
-    text = "Number in a mark: trials, area by their number. Beside it: participants."
+    text = "Number in a mark: studies, area by their number. Beside it: participants."
     found = {cell.state for _, _, cells in data.lines() for cell in cells}
     for state, (sign, mark, *_) in EMPTY.items():
         text += f" {sign} ({mark}): {state}." if state in found else ""

@@ -18,6 +18,7 @@ from ketameta.analyses.sentences import (
     interval_words,
     lower_first,
     measure_words,
+    people_words,
     small_study_words,
     written,
 )
@@ -348,11 +349,10 @@ def _numbers(result: AnalysisResult, measure: Measure) -> list[tuple[str, str]]:
     if led["estimate"] is not None:
         measured = Measure(led["measure"])
         trials = led["sources"] if led["pools"] else str(result["k"])
-        people = f"{result['n_participants']:,}" if result["n_participants"] else "not printed"
         interval = interval_words(led["ci_low"], led["ci_high"], measured)
         value = f"{written(led['estimate'], measured)} ({interval})"
         label = result["measure_label"] if measured == measure else measured.label
-        numbers += [("Trials", trials), ("People", people), (label, value)]
+        numbers += [("Trials", trials), ("People", people_words(result)), (label, value)]
         if led["pi_low"] is not None:
             interval = interval_words(led["pi_low"], led["pi_high"], measured)
             numbers.append(("Prediction interval for a new trial", interval))

@@ -114,7 +114,7 @@ class Context(Listed):
     places: dict[str, str]
     views: dict[str, AnalysisView]
     page_figures: dict[str, list[Figure]]
-    untested: Table | None
+    untested: list[Table]
     page_facts: dict[str, Table | None]
     all_facts: Table | None
     answer: prose.Parts
@@ -190,6 +190,7 @@ def report_context(
     search = read_search(paths)
     living = _living(search)
     changed = before_and_after(by_name, project)
+    claims = front.with_their_rules(claims, changed, by_name)
     named = {
         "headlines": changed,
         "claims": claims,
@@ -252,7 +253,7 @@ def report_context(
         "places": front.places_of(pages, by_name),
         "views": {item["name"]: item for part in sections for item in part.analyses},
         "page_figures": {first[part.key]: part.figures for part in sections if part.key in first},
-        "untested": front.untested_table(results, project),
+        "untested": front.untested_tables(results, project),
         "page_facts": facts_by_page(evidence),
         "all_facts": fact_table(evidence),
         "answer": text("answer"),

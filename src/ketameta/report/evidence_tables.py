@@ -226,6 +226,10 @@ def _registry(registry: Sequence[Row]) -> Table:
     return Table.of("Registered trials", head, rows)
 
 
+#: What the rules did to a headline that left it open before.
+EXCLUDES = "now excludes no difference"
+
+
 def before_and_after(
     results: Mapping[str, AnalysisResult], project: Project
 ) -> list[dict[str, str]]:
@@ -247,7 +251,7 @@ def before_and_after(
                 before = f"{measure_words(measure)} {estimate_words(pooled, measure)}"
                 clear = side_of(pooled["ci_low"], pooled["ci_high"]) != "unclear"
                 if clear != (led["side"] != "unclear"):
-                    change = f"now {'includes' if clear else 'excludes'} no difference"
+                    change = "now includes no difference" if clear else EXCLUDES
             after = effect_words(led) if led["method"] else led["rule"]["sentence"]
             if result["kind"] in ("network", "dose_response"):
                 after = said[0] if result["network"] else " ".join(said[2:4])
@@ -297,7 +301,7 @@ def facts_by_page(evidence: Evidence) -> dict[str, Table | None]:
 
 
 def map_table(found: maps.EvidenceMap) -> Table:
-    """Return the evidence map as a table: trials and people, or one of three states."""
+    """Return the evidence map as a table: studies and people, or one of three states."""
     rows: list[list[str | Cell]] = [
         [row, *(_map_cell(cell) for cell in found.cells if cell.row == row)] for row in found.rows
     ]
@@ -307,7 +311,7 @@ def map_table(found: maps.EvidenceMap) -> Table:
 def _map_cell(cell: maps.Cell) -> Cell:
     if cell.trials:
         people = f"{format_count(cell.participants)} people" if cell.participants else ""
-        return Cell(plural(cell.trials, "trial"), people, mark="some")
+        return Cell(plural(cell.trials, "study", "studies"), people, mark="some")
     marks = {frame.NONE: "zero", frame.UNUSABLE: "gap", frame.OUTSIDE: "out"}
     return Cell(cell.state, mark=marks[cell.state])
 

@@ -6,7 +6,7 @@ Everything a reader meets first. Numbers come from the headline of each result; 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
@@ -20,11 +20,12 @@ from ketameta.analyses.claims import (
 )
 from ketameta.analyses.policy import per_thousand
 from ketameta.analyses.result import AnalysisResult, Finding
-from ketameta.analyses.sentences import found_words, interval_words, written
+from ketameta.analyses.sentences import found_words, interval_words, people_words, written
 from ketameta.evidence.project import NOT_STATED, Project, Question
-from ketameta.formatting import format_count, format_number, trials_number
+from ketameta.formatting import format_number, trials_number
 from ketameta.measures import Measure
 from ketameta.plots.harms import Icons, People
+from ketameta.report.evidence_tables import EXCLUDES
 from ketameta.report.prose import Parts, asked_words, given_words, sentences_in
 from ketameta.report.provenance import rows_of
 from ketameta.report.tables import Cell, Table
@@ -106,24 +107,33 @@ def places_of(pages: Sequence[Page], results: Mapping[str, AnalysisResult]) -> d
     }
 
 
-def untested_table(results: Sequence[AnalysisResult], project: Project) -> Table | None:
-    """Return every question without an eligible trial: asked, looked for, and what would answer."""
-    rows = []
+#: Lists of questions without a trial.
+_NONE_FOUND, _UNUSABLE = "No study found", "Studied, but no number that can be used here"
+
+
+def untested_tables(results: Sequence[AnalysisResult], project: Project) -> list[Table]:
+    """Return every question without an eligible trial: asked, looked for, and what would answer.
+
+    A table for each of: no study, known in another way, and studies without a usable number.
+    """
+    lists: dict[str, list[Sequence[str | Cell]]] = {
+        _NONE_FOUND: [], KNOWN_ELSEWHERE.capitalize(): [], _UNUSABLE: []
+    }  # fmt: skip
     for result in results:
         if result["k"]:
             continue
         plan = result.get("next_trial")
         told = plan["withheld"] or " ".join(plan["sentences"][:2]) if plan else ""
         found, names = found_words(result)
+        place = _UNUSABLE if names else _NONE_FOUND
         if not names and any(result["name"] in x.analyses for x in project.harms.known if x.facts):
-            found = KNOWN_ELSEWHERE
-        rows.append(
+            found, place = KNOWN_ELSEWHERE, KNOWN_ELSEWHERE.capitalize()
+        lists[place].append(
             (Cell(result["title"], result["question"], id=result["name"]), result["looked_for"],
              Cell(found, names), told or NOT_STATED)
         )  # fmt: skip
     head = ("Asked", ("Looked for", "wide"), "Found", ("What a next trial would need", "wide"))
-    caption = "Questions without an eligible trial"
-    return Table.of(caption, head, rows) if rows else None
+    return [Table.of(caption, head, rows) for caption, rows in lists.items() if rows]
 
 
 # --- the front page -------------------------------------------------------------------------------
@@ -215,6 +225,27 @@ _CHIPS: Mapping[str, str] = {
     SUPPORTED: "yes", CONTRADICTED: "no", UNCERTAIN: "open", KNOWN_ELSEWHERE: "known",
     COUNTED_ELSEWHERE: "known",
 }  # fmt: skip
+
+
+def with_their_rules(
+    claims: Iterable[Judged],
+    changed: Iterable[Mapping[str, str]],
+    results: Mapping[str, AnalysisResult],
+) -> list[Judged]:
+    """Return the claims; what only rules set after the results were known support, says so.
+
+    ``changed`` are the headlines before and after these rules.
+    """
+    late = {row["analysis"] for row in changed if row["change"] == EXCLUDES and not row["group"]}
+    found = []
+    for claim in claims:
+        names = {item["name"] for item in claim["analyses"]}
+        clear = {it for it in names if results[it]["headline"]["side"] in ("lower", "higher")}
+        if claim["verdict"] == SUPPORTED and clear and clear <= late:
+            said = f"{SUPPORTED}, by a rule set after the results were known"
+            claim = {**claim, "said": claim["said"].replace(SUPPORTED, said, 1)}
+        found.append(claim)
+    return found
 
 
 def claim_lines(claims: Sequence[Judged]) -> list[Cell]:
@@ -319,14 +350,6 @@ def all_findings(rows: Sequence[Finding], results: Mapping[str, AnalysisResult])
         if row["k"]
     ]  # fmt: skip
     return Table.of("Every result with a trial", head, made)
-
-
-def people_words(result: AnalysisResult) -> str:
-    """Return how many people took part, as far as it is printed."""
-    if not result["n_participants"]:
-        return "not printed"
-    least = "at least " if result["n_trials_without_size"] else ""
-    return f"{least}{format_count(result['n_participants'])}"
 
 
 def absolute_words(result: AnalysisResult) -> str:

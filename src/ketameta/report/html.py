@@ -126,7 +126,7 @@ def render_pages(context: Report, cache: Path | None = None) -> dict[str, str]:
             "views": {name: context["views"][name] for name in page.analyses},
             "page_figures": {page.key: context["page_figures"].get(page.key)},
             "page_facts": {page.key: context["page_facts"].get(page.key)},
-            "untested": context["untested"] if page.untested else None,
+            "untested": context["untested"] if page.untested else [],
         }
         make = partial(
             render_page, cast("Report", seen), page.file, "question.html.j2", page, cache

@@ -231,7 +231,7 @@ def _article(context: Context) -> Texts:
             for page in context["pages"]
             if not page.untested
         ],
-        "untested": _table(context["untested"]),
+        "untested": [_table(table) for table in context["untested"]],
         "map": drawn is not None,
         "map_figure": {"name": "evidence_map", "alt": drawn["alt"] if drawn else ""},
         "claims": _table(context["listed"]["verdicts"]),
@@ -253,7 +253,7 @@ def _supplement(context: Context) -> Texts:
     return {
         "title": f"Supplement: {context['title']}",
         "all_findings": _table(context["all_findings"]),
-        "untested": _table(context["untested"]),
+        "untested": [_table(table) for table in context["untested"]],
         "sections": [_section(section) for section in context["sections"]],
         "moderators": _table(listed["moderators"]),
         "headlines": _table(listed["headlines"]),
