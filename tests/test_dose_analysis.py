@@ -158,8 +158,8 @@ def test_no_trial_gives_a_result_that_says_so(run: Any) -> None:
     assert result["k"] == 0
     assert result["dose_response"]["withheld"] == "no eligible trial"
     assert result["sentences"] == [
-        "No eligible trial was found. Found instead: 1 study, no number that can be used here (Alder"
-        " 2014: its dose is in mg). We looked for a trial of ketamine in depression."
+        "No eligible trial was found. Found instead: 1 study, no number that can be used here"
+        " (Alder 2014: its dose is in mg). We looked for a trial of ketamine in depression."
     ]
 
 

@@ -625,7 +625,8 @@ def test_a_trial_whose_scale_has_no_better_end_is_told_and_not_called_absent(
     row = select(spec, tables).excluded.iloc[0].to_dict()
     assert row["code"] == "no_direction" and "no better end" in row["reason"]
     known = {"is_ratio": False, "unused": [], "excluded": [row]}
-    said = f"Found instead: 1 study, no number that can be used here ({row['label']}: {row['reason']})."
+    named = f"({row['label']}: {row['reason']})."
+    said = f"Found instead: 1 study, no number that can be used here {named}"
     assert nothing_found(known).endswith(said)
     assert nothing_found({**known, "excluded": []}) == "No eligible trial was found."
     (said,) = _without_direction(evidence_of(tables), [spec])

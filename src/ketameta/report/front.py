@@ -242,7 +242,7 @@ def with_their_rules(
         names = {item["name"] for item in claim["analyses"]}
         clear = {it for it in names if results[it]["headline"]["side"] in ("lower", "higher")}
         if claim["verdict"] == SUPPORTED and clear and clear <= late:
-            said = f"{SUPPORTED}, by a rule set after the results were known"
+            said = f"{SUPPORTED}, by rules set after the results were known"
             claim = {**claim, "said": claim["said"].replace(SUPPORTED, said, 1)}
         found.append(claim)
     return found
