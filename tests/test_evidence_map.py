@@ -67,7 +67,7 @@ def test_nothing_found_no_usable_number_and_not_looked_for_are_three_marks_in_on
     assert "no usable number" not in " ".join(words(drawn(evidence_map, example()), "footnote"))
     said = data.describe()
     assert "3 cells have no study; none found: 1; found, no usable number: 1; out of scope" in said
-    assert "Medicine 2: no trial; out of scope (not looked for): 1." in said
+    assert "Medicine 2: no study; out of scope (not looked for): 1." in said
 
 
 def test_direct_evidence_is_round_and_indirect_square_with_equal_areas_per_trial():

@@ -9,7 +9,7 @@ import codecs
 import re
 import tomllib
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache, partialmethod
 from operator import attrgetter
@@ -371,7 +371,8 @@ def read_toml(path: Path, file: str) -> tuple[dict[str, Any] | None, Lines, tupl
         return None, lines, (*findings, refused(why, "nothing here needs more than four levels"))
     except ValueError as error:
         found = re.search(r"at line (\d+)", str(error))
-        number = int(found.group(1)) if found else _line_of_digits(lines)
+        endless = (n for n, line in enumerate(lines, 1) if re.search(r"[0-9_]{1000}", line))
+        number = int(found.group(1)) if found else next(endless, 0)
         what, remedy = str(error), _MEND
         if "set_int_max_str_digits" in what:
             what, remedy = "a whole number of thousands of digits", "check the number"
@@ -420,11 +421,6 @@ def _odd(document: object) -> list[tuple[str, str, str]]:
         elif isinstance(value, int) and abs(value) > _LARGEST_WHOLE:
             found.append((key, "the number is too large to be meant", "check the number"))
     return found[::-1]
-
-
-def _line_of_digits(lines: Sequence[str]) -> int:
-    """Return the line of a number too long to be read, or 0."""
-    return next((n for n, line in enumerate(lines, 1) if re.search(r"[0-9_]{1000}", line)), 0)
 
 
 _NAME = r"""(?:[\w-]+|"[^"]*"|'[^']*')"""

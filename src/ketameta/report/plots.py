@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ketameta.analyses import parts
 from ketameta.analyses.claims import COUNTED_ELSEWHERE
-from ketameta.analyses.result import AnalysisResult, Headline, Pooled, StudyRow
+from ketameta.analyses.result import AnalysisResult, Headline, Pooled
 from ketameta.analyses.result import Group as ResultGroup
 from ketameta.analyses.run import group_label
 from ketameta.analyses.selection import TIME_CLASSES
@@ -162,23 +162,6 @@ def _against_reference(forest: Forest, network: parts.Network) -> Forest:
     )  # fmt: skip
 
 
-def _trial(row: StudyRow) -> Trial:
-    return Trial(
-        row["label"],
-        row["estimate"],
-        row["ci_low"],
-        row["ci_high"],
-        row.get("weight"),
-        row["study_id"],
-        (finite(row["n_treatment"]), finite(row["n_control"])),
-        (finite(row.get("events_treatment")), finite(row.get("events_control"))),
-        (row["intervention"], row["comparator"]),
-        note=row.get("note", ""),
-        risk_of_bias=row.get("risk_of_bias") or {},
-        pools=pools_in([row]) > 0,
-    )
-
-
 #: Endings of the rules under which the counts themselves are modelled.
 COUNTS = ("_sparse", "_one_sided")
 
@@ -197,7 +180,23 @@ def _trials(group: ResultGroup, headline: Headline) -> tuple[Trial, ...]:
 
     Where that is the exact likelihood of counts, each trial has its exact interval and no weight.
     """
-    trials = tuple(_trial(row) for row in group["rows"])
+    trials = tuple(
+        Trial(
+            row["label"],
+            row["estimate"],
+            row["ci_low"],
+            row["ci_high"],
+            row.get("weight"),
+            row["study_id"],
+            (finite(row["n_treatment"]), finite(row["n_control"])),
+            (finite(row.get("events_treatment")), finite(row.get("events_control"))),
+            (row["intervention"], row["comparator"]),
+            note=row.get("note", ""),
+            risk_of_bias=row.get("risk_of_bias") or {},
+            pools=pools_in([row]) > 0,
+        )
+        for row in group["rows"]
+    )
     if headline["rule"]["code"].endswith(COUNTS):
         own: list[parts.Interval] = [i for i in headline["beside"] if i["code"] == "trial"]
         own = own or [headline]
