@@ -129,7 +129,7 @@ def test_drawing_is_the_same_on_every_run():
 def test_the_text_alternative_counts_the_gaps():
     said = example().describe()
     assert "3 outcomes by 3 interventions; 6 of 9 cells have no study; none found: 6." in said
-    assert "Direct evidence, Ketamine: no trial; none found: 2." in said
+    assert "Direct evidence, Ketamine: no study; none found: 2." in said
     assert "Direct evidence, Memantine: at most 4 studies (ADHD: symptoms)." in said
     assert "Indirect evidence, Ketamine: at most 25 studies (Depression: mood)." in said
 

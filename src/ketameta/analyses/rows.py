@@ -343,6 +343,7 @@ def difference_rows(
         if first not in pair or second not in pair:
             continue
         one, two = pair[first], pair[second]
+        sizes = one["n_participants"], two["n_participants"]
         estimate = difference(one["estimate"], two["estimate"])
         variance = one["variance"] + two["variance"]
         se = float(np.sqrt(variance))
@@ -355,9 +356,9 @@ def difference_rows(
                     **dict.fromkeys(_SIDES),
                     "group": "",
                     "subgroup": f"{first} minus {second}",
-                    "n_treatment": one["n_participants"],
-                    "n_control": two["n_participants"],
-                    "n_participants": _sum(one["n_participants"], two["n_participants"]),
+                    "n_treatment": sizes[0],
+                    "n_control": sizes[1],
+                    "n_participants": None if None in sizes else sum(filter(None, sizes)),
                     "estimate": estimate,
                     "variance": variance,
                     "se": se,
@@ -377,10 +378,6 @@ _SIDES = (
     *("events_treatment", "events_control", "mean_treatment", "sd_treatment"),
     *("mean_control", "sd_control"),
 )
-
-
-def _sum(one: int | None, two: int | None) -> int | None:
-    return None if one is None or two is None else one + two
 
 
 def _join(effects: Sequence[Effect], measure: Measure) -> tuple[float, float]:

@@ -509,7 +509,7 @@ def _as_annotations(report: CheckReport) -> str:
     ordered = sorted(report.findings, key=lambda finding: finding.severity)
     lines = []
     for finding in ordered:
-        place = f"file={_property(finding.file)}"
+        place = "file=" + _data(finding.file).replace(":", "%3A").replace(",", "%2C")
         if finding.line:
             place += f",line={finding.line}"
         parts = (finding.column, finding.value, finding.why, finding.remedy)
@@ -523,11 +523,6 @@ def _as_annotations(report: CheckReport) -> str:
 def _data(text: str) -> str:
     """Return text escaped for the message of a workflow command."""
     return printable(text).replace("%", "%25")
-
-
-def _property(text: str) -> str:
-    """Return text escaped for a property of a workflow command."""
-    return _data(text).replace(":", "%3A").replace(",", "%2C")
 
 
 def check_project(

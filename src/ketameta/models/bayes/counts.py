@@ -34,7 +34,7 @@ from ketameta.models.dependent.sampling_covariance import check_vector
 from ketameta.models.intervals import check_level
 from ketameta.models.rare_events.binomial_normal import ConditionalLikelihood
 from ketameta.models.rare_events.mantel_haenszel import EventTables, TwoArmCounts, event_tables
-from ketameta.models.results import Caveat, Line, Printed, Reports, computed, stated
+from ketameta.models.results import Line, Printed, Reports, computed, stated
 
 if TYPE_CHECKING:
     from scipy import interpolate
@@ -243,8 +243,16 @@ def bayes_event_counts(
         math.sqrt(float(tau.weights @ (tau.tau - mean_tau) ** 2)) if mean_tau is not None else None
     )
     own = [curve.quantiles((0.5, tail, 1 - tail)) for curve in shapes.own]
+    caveats = stated(
+        (one_sided, "all_events_on_one_side",
+         "All events that could tell the arms apart stand on one side: the data bound the odds"
+         " ratio from one side only; the other bound comes from a weakly informative prior on the"
+         f" mean log odds ratio (SD {WEAK_PRIOR.sd:g})."),
+        (1 < used.k < 5, "prior_matters", f"With {used.k} informative trials the prior on τ"
+         f" ({prior.describe()}) shapes these intervals."),
+    )  # fmt: skip
     return BayesEventCounts(
-        **tables.shared(_ZEROS, informative, _caveats(used.k, prior, one_sided)),
+        **tables.shared(_ZEROS, informative, caveats),
         level=float(level),
         mu=shapes.mean.summary(tail),
         tau=Posterior(median, low, high, mean_tau, sd_tau),
@@ -266,17 +274,6 @@ def _is_one_sided(used: EventTables) -> bool:
     """Return whether every trial is at the same end of what its margins allow."""
     lowest, highest = used.ends
     return bool(np.all(used.a == lowest) or np.all(used.a == highest))
-
-
-def _caveats(k: int, prior: TauPrior, one_sided: bool) -> tuple[Caveat, ...]:
-    return stated(
-        (one_sided, "all_events_on_one_side",
-         "All events that could tell the arms apart stand on one side: the data bound the odds"
-         " ratio from one side only; the other bound comes from a weakly informative prior on the"
-         f" mean log odds ratio (SD {WEAK_PRIOR.sd:g})."),
-        (1 < k < 5, "prior_matters", f"With {k} informative trials the prior on τ"
-         f" ({prior.describe()}) shapes these intervals."),
-    )  # fmt: skip
 
 
 # --- the grid of log odds ratios ------------------------------------------------------------------
