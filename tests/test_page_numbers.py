@@ -222,7 +222,7 @@ def of_answer(unit: Unit) -> list[Any]:
     """Return what the first section of a page may say: the results that its prose names."""
     context = committed_context()
     if unit.file == "report.html":
-        near = [item["study"] for item in context["search"]["near_miss"]]
+        near = [item.study for item in context["search"].near_miss]
         return [context["living"], headline(results()["ketamine_adhd"]), near]
     names = next(page.analyses for page in context["pages"] if page.file == unit.file)
     said = [results()[name] for name in names]
@@ -236,7 +236,7 @@ def of_answer(unit: Unit) -> list[Any]:
         ]
         for result in said
     ]
-    near = context["search"]["near_miss"]
+    near = [vars(item) for item in context["search"].near_miss]
     return [[headline(result) for result in said], counted, context["living"], near]
 
 
