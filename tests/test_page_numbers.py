@@ -397,7 +397,7 @@ SOURCES: dict[str, Callable[[Unit], list[Any]]] = {
     "bias": of_bias,
     "methods": of_route,
     "headlines": of_headlines,
-    "search": of_key("search", "flow"),
+    "search": lambda _: [committed_context()["search"].model_dump(), committed_context()["flow"]],
     "corrections": of_correction,
     "repeat_reading": lambda _: [astuple(committed_context()["repeat_reading"])],
     "registry": of_registry,
