@@ -764,3 +764,8 @@ def test_encodings_and_marks_are_read_and_said():
 def test_lines_are_named_in_runs():
     assert line_ranges([2, 5, 6, 7, 9]) == "2, 5-7, 9"
     assert line_ranges(list(range(2, 60, 2))).endswith("... (29 in all)")
+
+
+@pytest.mark.parametrize("content", [b"", b"\n \n", b"\xef\xbb\xbf"])
+def test_an_empty_file_is_one_problem(content):
+    assert read_import(content, "x.csv").problems == ("the file is empty",)

@@ -235,10 +235,10 @@ class _UnknownFormat(Reader):
                 f"these are the columns of {own[0]}.csv: put the file under that name into a batch "
                 "folder of 'ketameta new', and check it there"
             )
-        else:
+        elif columns:
             shown = ", ".join(columns[:8]) + (" ..." if len(columns) > 8 else "")
             self.problems.append(
-                f"the format is not recognised (columns: {shown or 'none'}); what can be read: "
+                f"the format is not recognised (columns: {shown}); what can be read: "
                 + "; ".join(FORMATS)
             )
         return super().read()
