@@ -194,7 +194,7 @@ def pdf_data(context: Context, document: str = "report") -> Texts:
         "stamp": f"ketameta {context['versions']['ketameta']} \u00b7 data {context['stamp']} "
         f"\u00b7 results {context['results_stamp']}",
         "closed": [int(part) for part in living["searched"].split("-") if part],
-        "dates": f"Extraction closed {living['searched']}; next search due {living['due']}."
+        "dates": f"Search closed {living['searched']}; next search due {living['due']}."
         if living["due"]
         else f"{search.search.kind}.",
         "methods": context["methods"],
