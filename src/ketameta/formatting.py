@@ -73,7 +73,7 @@ def published(value: Any) -> Any:
     if kind is str or kind is int or kind is bool or value is None:
         return value
     if isinstance(value, float):
-        return _rounded(value)
+        return _rounded(value, PUBLISHED_DIGITS)
     if isinstance(value, dict):
         return {key: published(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -82,11 +82,11 @@ def published(value: Any) -> Any:
 
 
 @lru_cache(100_000)
-def _rounded(value: float) -> float:
+def _rounded(value: float, digits: int) -> float:
     whole = steady(value)
     if whole.is_integer() and abs(whole) < LARGEST_COUNT:
         return whole + 0.0
-    return float(f"{whole:.{PUBLISHED_DIGITS - 1}e}")
+    return float(f"{whole:.{digits - 1}e}")
 
 
 def steady(value: float) -> float:
