@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 # Compiled modules and tests are kept, whatever the shell says: every worker, and every command that
 # a test starts, would compile them anew.
@@ -27,44 +27,55 @@ gc.set_threshold(100_000, 20, 100)
 for _library in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_library, "1")
 
-import joblib
-import pandas as pd
 import pytest
-import typer
-from hypothesis import settings
 
-from helpers import ROOT, SECONDS, TWO_ANALYSES, Done, alone, make_project, trials, without_figures
-from ketameta import cli
-from ketameta.build import build
-from ketameta.evidence import EffectTable, Evidence, derive_effects
-from ketameta.evidence.checks import checked_evidence
-from ketameta.paths import ProjectPaths, project_paths
-from report_pages import browser
+# The process that hands out the tests loads this file too, and runs none of them: what takes long
+# to import is imported where it is used, or the others would wait for it.
+if TYPE_CHECKING:
+    from helpers import Done
+    from ketameta.evidence import EffectTable, Evidence
+    from ketameta.paths import ProjectPaths
 
-# The same examples on every machine, however busy it is, and no folder of examples beside the code.
-settings.register_profile("ketameta", deadline=None, derandomize=True, database=None)
-settings.load_profile("ketameta")
+#: How long each test file took when all were run.
+SECONDS = Path(__file__).parents[1] / "build" / "test_seconds.json"
 
-# pyarrow, which only tests need, changes how pandas holds strings. Tests hold them as users without
-# it do; commands that tests start in a process of their own hold them as users with it.
-pd.options.mode.string_storage = "python"
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Set, in every process that runs tests, what their libraries do."""
+    if getattr(config.option, "numprocesses", None) and not hasattr(config, "workerinput"):
+        return
+    import pandas as pd
+    from hypothesis import settings
+
+    # The same examples on every machine, however busy it is, and no folder of them beside the code.
+    settings.register_profile("ketameta", deadline=None, derandomize=True, database=None)
+    settings.load_profile("ketameta")
+    # pyarrow, which only tests need, changes how pandas holds strings. Tests hold them as users
+    # without it do; commands that tests start in a process of their own hold them as users with it.
+    pd.options.mode.string_storage = "python"
 
 
 @pytest.fixture(scope="session")
 def project_root() -> Path:
     """The folder of the committed project."""
-    return ROOT
+    return Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="session")
 def committed_evidence() -> Evidence:
     """The committed tables, corrected."""
+    from helpers import ROOT
+    from ketameta.evidence.checks import checked_evidence
+    from ketameta.paths import project_paths
+
     return checked_evidence(project_paths(ROOT))[1]
 
 
 @pytest.fixture(scope="session")
 def committed_effects(committed_evidence: Evidence) -> EffectTable:
     """The effects of the committed tables, nothing assumed."""
+    from ketameta.evidence import derive_effects
+
     return derive_effects(committed_evidence)
 
 
@@ -79,6 +90,10 @@ def no_figure_stays_open() -> Iterator[None]:
 @cache
 def command_line() -> Callable[..., Any]:
     """Return the command line, put together once rather than at every call."""
+    import typer
+
+    from ketameta import cli
+
     return typer.main.get_command(cli.app)
 
 
@@ -87,6 +102,8 @@ def ketameta(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Callable[..., Done]:
     """Return a function that runs the command in this process."""
+    from helpers import Done
+    from ketameta import cli
 
     monkeypatch.setattr(cli, "app", command_line())
 
@@ -105,6 +122,8 @@ def ketameta(
 @pytest.fixture
 def quick_figures(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """Put small files where figures and the PDF would be; return the figures in drawing order."""
+    from helpers import without_figures
+
     with without_figures(monkeypatch) as drawn:
         yield drawn
 
@@ -112,6 +131,12 @@ def quick_figures(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
 @pytest.fixture(scope="session")
 def built(tmp_path_factory: pytest.TempPathFactory) -> ProjectPaths:
     """An invented project with its report built, figures included; not to be changed."""
+    import joblib
+
+    from helpers import TWO_ANALYSES, alone, make_project, trials
+    from ketameta.build import build
+    from ketameta.paths import project_paths
+
     folder = tmp_path_factory.getbasetemp()
     # Processes that share the tests share the project: the first that asks builds it.
     folder = folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
@@ -128,6 +153,9 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> ProjectPaths:
 @pytest.fixture(scope="session")
 def quickly_built(tmp_path_factory: pytest.TempPathFactory) -> ProjectPaths:
     """The same project whose figures cost nothing; not to be changed."""
+    from helpers import TWO_ANALYSES, make_project, trials, without_figures
+    from ketameta.build import build
+
     paths = make_project(tmp_path_factory.mktemp("quick") / "project", trials(3), TWO_ANALYSES)
     with pytest.MonkeyPatch.context() as patch, without_figures(patch):
         build(paths)
@@ -137,6 +165,8 @@ def quickly_built(tmp_path_factory: pytest.TempPathFactory) -> ProjectPaths:
 @pytest.fixture(scope="session")
 def opened() -> Iterator[Any]:
     """A browser; without one the tests are skipped, and fail where ``CI=true``."""
+    from report_pages import browser
+
     with browser() as found:
         yield found
 

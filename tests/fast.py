@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from helpers import ROOT, SECONDS
+from conftest import SECONDS
+from helpers import ROOT
 from ketameta.build import ABOVE
 from report_pages import BUILT
 from test_floors import PACKAGE, ROOMS, imported, name_of, part_of, rooms_behind, rooms_read

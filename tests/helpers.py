@@ -43,8 +43,6 @@ from ketameta.paths import ProjectPaths, project_paths
 
 ROOT = Path(__file__).parents[1]
 PROJECT = load_project(ROOT)
-#: How long each test file took when all were run.
-SECONDS = ROOT / "build" / "test_seconds.json"
 
 #: A scale where more is better, one where less is, and one without a better end.
 SCALES = {
@@ -418,7 +416,6 @@ __all__ = [
     "ROOT",
     "SCALES",
     "SEARCH",
-    "SECONDS",
     "TRIALS",
     "TWO_ANALYSES",
     "alone",

@@ -21,7 +21,6 @@ import pytest
 
 import ketameta
 from batches import write_project
-from conftest import without_figures
 from helpers import (
     ANALYSIS,
     TWO_ANALYSES,
@@ -31,6 +30,7 @@ from helpers import (
     score,
     study,
     trials,
+    without_figures,
     write_analysis,
 )
 from ketameta.analyses import AnalysisResult
