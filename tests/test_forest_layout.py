@@ -29,7 +29,7 @@ from ketameta.models import plain
 from ketameta.plots import look
 from ketameta.plots.forest import describe_layout, draw
 from ketameta.plots.forest_layout import LARGEST, PAGE_HEIGHT, SMALLEST, UNWEIGHTED, lay_out
-from ketameta.report.plots import _trial
+from ketameta.report.plots import _trials
 
 
 def picture(layout):
@@ -74,6 +74,14 @@ def test_what_is_pooled_of_trials_and_reports_of_several_says_both():
     layout = laid_out(groups)
     assert layout.rows_of("subgroup_pool")[0].label == "Subtotal (2 trials + 1 pooled report)"
     assert layout.rows_of("overall")[0].label == "All subgroups (3 trials + 1 pooled report)"
+    # A report with a row in each of two groups is one report.
+    twice = [group["rows"][0] for group in groups["groups"][:2]]
+    for item in twice:
+        item |= {"design": "pooled_rcts", "study_id": twice[0]["study_id"]}
+    groups["pooled"]["k"] = 3
+    layout = laid_out(groups)
+    assert layout.rows_of("overall")[0].label == "All subgroups (2 trials + 1 pooled report)"
+    assert layout.forest.pools == 1
     cochrane = laid_out(data, style="revman").rows_of("overall")[0].label
     assert cochrane == "Total (95% CI) (4 pooled reports)"
 
@@ -705,7 +713,7 @@ def test_trials_beyond_two_hundred_are_lines_in_order_of_their_estimates():
     data = replace(
         forest_of(result(rows[:10], pooled=pooled(500, 0.0))),
         groups=tuple(
-            replace(group, trials=tuple(_trial(one) for one in rows))
+            replace(group, trials=_trials({"rows": rows}, {"rule": {"code": ""}, "weights": []}))
             for group in forest_of(result(rows[:10])).groups
         ),
     )

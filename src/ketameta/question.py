@@ -26,7 +26,6 @@ from ketameta.paths import ProjectPaths, write_atomically
 from ketameta.review.document import (
     Block,
     Bullets,
-    Document,
     Grid,
     Heading,
     Paragraph,
@@ -233,12 +232,8 @@ def write_page(paths: ProjectPaths, name: str) -> Path:
                 for plot in plots
             ]
         document += result_document(result, pictures)
-    title = pages[name].title if name in pages else str(document_title(document))
+    first = next((block.text for block in document if isinstance(block, Heading)), "")
+    title = pages[name].title if name in pages else str(first)
     target = paths.build / "questions" / f"{name}.html"
     write_atomically(target, as_html(document, title))
     return target
-
-
-def document_title(document: Document) -> str:
-    """Return the text of the first heading."""
-    return next((block.text for block in document if isinstance(block, Heading)), "")

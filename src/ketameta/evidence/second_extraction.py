@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike
 
 from ketameta.errors import UsageError
 from ketameta.evidence.findings import Finding, sort_findings
-from ketameta.evidence.schema import RECONCILIATION, TABLES, Column, Schema, Table
+from ketameta.evidence.schema import RECONCILIATION, TABLES, Column, Schema
 from ketameta.evidence.tables import (
     DECISIONS,
     SECOND,
@@ -209,7 +209,12 @@ def compare_batch(paths: ProjectPaths, folder: Path, first: Evidence) -> Compari
         only_second += [row for key, row in other.items() if key not in mine]
         for key in (key for key in mine if key in other):
             matched += 1
-            pairs = list(_cells_of(table, mine[key], other[key]))
+            pairs = [
+                CellPair(table.name, column, mine[key], other[key])
+                for column in table.columns
+                if column.kind in _COMPARED and column.name not in table.core
+                if mine[key][column.name] or other[key][column.name]
+            ]
             read = [p for p in pairs if p.second[p.column.name] or not is_partial(p.second)]
             unread_cells += len(pairs) - len(read)
             cells += read
@@ -289,15 +294,6 @@ def _read_second(
             tables[table.name], _, problems = read_rows(path, paths.relative(path), table)
             findings.extend(problems)
     return tables, findings
-
-
-def _cells_of(table: Table, first: Row, second: Row) -> Iterator[CellPair]:
-    """Yield the compared cells of a row that at least one extractor filled."""
-    for column in table.columns:
-        if column.kind not in _COMPARED or column.name in table.core:
-            continue
-        if first[column.name] or second[column.name]:
-            yield CellPair(table.name, column, first, second)
 
 
 def is_named(row: Row, key: str) -> bool:

@@ -218,8 +218,9 @@ class Forest:
 
     @property
     def pools(self) -> int:
-        """How many rows are reports that pool several trials."""
-        return sum(trial.pools for trial in self.trials if trial.used)
+        """How many reports that pool several trials are used, in however many rows."""
+        used = (trial for trial in self.trials if trial.used and trial.pools)
+        return len({trial.study or trial.label for trial in used})
 
 
 # --- from fitted results --------------------------------------------------------------------------

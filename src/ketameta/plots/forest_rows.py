@@ -193,7 +193,8 @@ def _used(members: Sequence[ForestRow], pool: Pool | None) -> list[ForestRow]:
 
 
 def _pools(used: Sequence[ForestRow]) -> int:
-    return sum(row.trial is not None and row.trial.pools for row in used)
+    trials = (row.trial for row in used if row.trial is not None and row.trial.pools)
+    return len({trial.study or trial.label for trial in trials})
 
 
 def _alone(used: Sequence[ForestRow]) -> str:
