@@ -482,7 +482,11 @@ def test_other_questions() -> None:
     assert ask.similar("within", 1, None, True).answer == ask.NOT_APPLICABLE
     assert [ask.few_moderators(n, False).place for n in (3, 4, 10, 11)] == [3, 2, 2, 1]
     assert ask.few_moderators(2, True).answer == "definitely yes"
-    assert ask.random_effects_used("common").answer == "definitely no"
+    assert ask.random_effects_used("common", "levels", 4).answer == "definitely no"
+    assert ask.random_effects_used("random", "levels", 2).answer == "definitely yes"
+    single = ask.random_effects_used("random", "levels", 1)
+    assert single.answer == "probably yes" and "one has one" in single.basis
+    assert ask.random_effects_used("random", "within", 1).answer == ask.NOT_APPLICABLE
     assert ask.cut_points("levels", "age_group").place == 2
     assert ask.cut_points("levels", "time_class").place == 3
     assert ask.cut_points("levels", "drug_class").answer == ask.NOT_APPLICABLE

@@ -168,11 +168,15 @@ def few_moderators(count: int, registered: bool) -> Answer:
     return _placed(6, 4 if registered else 3, basis)
 
 
-def random_effects_used(model: str) -> Answer:
-    """Return the seventh answer."""
-    if model == "random":
-        return _placed(7, 4, "Every level is pooled by a random-effects model.")
-    return _placed(7, 1, "A common effect is assumed.")
+def random_effects_used(model: str, kind: str, smallest: int) -> Answer:
+    """Return the seventh answer; ``smallest`` are the trials of the smallest level, or all."""
+    if model != "random":
+        return _placed(7, 1, "A common effect is assumed.")
+    if smallest > 1:
+        return _placed(7, 4, "All that is compared is estimated by a random-effects model.")
+    if kind == "within":
+        return Answer(7, NOT_APPLICABLE, "One set of people: nothing is pooled.")
+    return _placed(7, 3, "Random effects where a level has several sets of people; one has one.")
 
 
 def cut_points(kind: str, moderator: str) -> Answer:
@@ -414,7 +418,7 @@ def _entry(
         ),
         chance(p_value, permuted_p, withheld),
         few_moderators(count, registered),
-        random_effects_used("random"),
+        random_effects_used("random", kind, smallest),
         cut_points(kind, moderator),
     ]
     return {
