@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from ketameta.models.bayes import predictive_effect
 from report_pages import committed_results
 
 REFERENCE = json.loads((Path(__file__).parent / "reference" / "planning.json").read_text("utf-8"))
+FIVE = ([-0.4, -0.2, -0.5, -0.1, -0.3], [0.1] * 5)
 TWO = ([-0.29, -1.0911], [0.1564, 0.1276])
 FOUR = ([-0.5, -0.6, -0.35, -0.2], [0.05, 0.08, 0.04, 0.06])
 
@@ -203,8 +205,23 @@ def test_added_to_the_trials_there_are(tmp_path):
     assert row["benefit_if_between"] == published([list(ends) for ends in direct.below])
     for stored, fresh in zip(row["outlooks"], direct.outlooks, strict=True):
         assert stored["p_benefit"] == published(fresh.p_below)
-    assert "Added to the 2 trials there are" in " ".join(found["sentences"])
-    assert len(planned(tmp_path, ([-0.4], [0.1]))["after"]["scenarios"]) == 2
+    said = " ".join(found["sentences"])
+    assert "Added to the 2 trials there are" in said and "on the side of benefit" in said
+    assert "interval of the usual model (REML, Knapp–Hartung)" in said
+    assert "This model leads from 5 sets of people on." in said
+    assert "This model leads" not in " ".join(planned(tmp_path, FIVE, 0.1)["sentences"])
+    single = planned(tmp_path, ([-0.4], [0.1]))
+    assert len(single["after"]["scenarios"]) == 2
+    assert "its chance to do so is not given" in single["sentences"][-1]
+
+
+def test_what_is_expected_has_unit_interval_and_direction(tmp_path):
+    said = planned(tmp_path, TWO, 0.1)["sentences"][1]
+    assert re.search(
+        r"its true effect is expected at .\d\.\d\d standard deviations, 95% prediction interval"
+        r" .+ to .+; below zero is benefit\)",
+        said,
+    )
 
 
 def test_benefit_may_lie_above(tmp_path):

@@ -33,7 +33,7 @@ from ketameta.formatting import (
     published,
     trials_words,
 )
-from ketameta.measures import Measure
+from ketameta.measures import FREQUENTIST_FROM, Measure
 from ketameta.models.bayes.normal import predictive_effect
 from ketameta.models.bayes.priors import HalfNormal
 from ketameta.models.bayes.quadrature import Mixture
@@ -172,10 +172,13 @@ def _prior_sentence(prior: Prior, result: NextTrialResult) -> str:
     if prior["withheld"]:
         return f"{name} has no trial that could say what to expect."
     interval = format_interval(prior["low"], prior["high"])
+    declared = result["declared"]
+    unit = declared["difference_words"].partition(" ")[2]
     text = (
         f"If the new treatment acts like one more trial of {name} "
-        f"({plural(prior['k'], 'trial')}; expected effect {format_number(prior['median'])}, "
-        f"from {interval}), "
+        f"({plural(prior['k'], 'trial')}; its true effect is expected at "
+        f"{format_number(prior['median'])} {unit}, 95% prediction interval {interval}; "
+        f"{'below' if declared['important_difference'] < 0 else 'above'} zero is benefit), "
     )
     first = prior["sizes"][0]
     exact = result["sample_size"][0]["exact"] or 0
@@ -207,12 +210,20 @@ def _after_sentences(result: NextTrialResult) -> list[str]:
     middle = min(after["rows"], key=lambda row: (abs(row["n_per_arm"] - exact), row["n_per_arm"]))
     last = after["rows"][-1]
     trials = trials_words(after["k"], after["pools"])
+    added = f"Added to the {trials} there {'is' if after['k'] == 1 else 'are'}, "
+    if after["k"] == 1 and not after["model"].endswith("Wald"):
+        return [
+            f"{added}a new trial makes two: the usual interval of two (t distribution with one "
+            "degree of freedom) seldom excludes anything, and its chance to do so is not given."
+        ]
+    leads = f" This model leads from {format_count(FREQUENTIST_FROM)} sets of people on."
     sentences = [
-        f"Added to the {trials} there {'is' if after['k'] == 1 else 'are'}, a trial of "
-        f"{format_count(middle['n_per_arm'])} per arm makes the pooled interval exclude no effect "
-        f"with a chance of {format_percent(middle['outlooks'][index]['p_benefit'])} when the true "
-        f"mean effect is the important difference; one of {format_count(last['n_per_arm'])} per "
-        f"arm with {format_percent(last['outlooks'][index]['p_benefit'])}."
+        f"{added}a trial of {format_count(middle['n_per_arm'])} per arm puts the whole pooled "
+        f"interval of the usual model ({after['model']}) on the side of benefit with a chance of "
+        f"{format_percent(middle['outlooks'][index]['p_benefit'])} when the true mean effect is "
+        f"the important difference; one of {format_count(last['n_per_arm'])} per arm with "
+        f"{format_percent(last['outlooks'][index]['p_benefit'])}."
+        f"{leads if after['k'] < FREQUENTIST_FROM else ''}"
     ]
     ranges = last["benefit_if_between"]
     if len(ranges) == 1 and all(abs(end or 0.0) < float("inf") for end in ranges[0]):
@@ -403,6 +414,8 @@ def _after(
     return {
         "k": len(estimates),
         "pools": pools,
+        "model": f"{spec.model.tau2_method}, "
+        f"{'Wald' if spec.model.ci_method == 'wald' else 'Knapp–Hartung'}",
         "tau2_new": tau2 or 0.0,
         "scenarios": [{"label": label, "true_effect": effect} for label, effect in scenarios],
         "rows": rows,

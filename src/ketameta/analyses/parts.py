@@ -610,6 +610,7 @@ class After(TypedDict):
 
     k: Count
     pools: Count
+    model: str
     tau2_new: float
     scenarios: list[Scenario]
     rows: list[AfterRow]
