@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from helpers import ANALYSIS, effects_of, evidence_of, headline_of_numbers, spec_of, trials
+from helpers import ANALYSIS, effects_of, event, evidence_of, headline_of_numbers, spec_of, trials
 from ketameta.analyses import (
     CONCERNS,
     DOMAINS,
@@ -114,17 +114,23 @@ def test_a_judgement_replaces_the_rule_and_concerns_add_up(
     assert "GRADE" not in found["words"]
 
 
+UNSURE = {"share_some_concerns": 0, "share_unclear": 0}
+
+
 @pytest.mark.parametrize(
     ("domain", "facts", "level"),
     [
-        ("risk_of_bias", {"share_not_judged": 1, "share_low": 0, "share_high": 0}, None),
-        ("risk_of_bias", {"share_not_judged": 0.2, "share_low": 0.8, "share_high": 0},
+        ("risk_of_bias", {"share_not_judged": 1, "share_low": 0, "share_high": 0, **UNSURE}, None),
+        ("risk_of_bias", {"share_not_judged": 0.2, "share_low": 0.8, "share_high": 0, **UNSURE},
          "no concern"),
-        ("risk_of_bias", {"share_not_judged": 0, "share_low": 0.4, "share_high": 0.3}, "serious"),
-        ("risk_of_bias", {"share_not_judged": 0, "share_low": 0.4, "share_high": 0.6},
+        ("risk_of_bias", {"share_not_judged": 0, "share_low": 0.4, "share_high": 0.3, **UNSURE},
+         "serious"),
+        ("risk_of_bias", {"share_not_judged": 0, "share_low": 0.4, "share_high": 0.6, **UNSURE},
          "very serious"),
         ("inconsistency", {"k": 1, "pools": 0}, None),
         ("inconsistency", {"k": 4, "q_p_value": 0.1, "i2": 0.6, "pi_low": -1, "pi_high": 1},
+         "no concern"),
+        ("inconsistency", {"k": 4, "q_p_value": 0.06, "i2": 0.49, "pi_low": -1, "pi_high": 1},
          "no concern"),
         ("inconsistency", {"k": 4, "q_p_value": 0.09, "i2": 0.6, "pi_low": -1, "pi_high": 1},
          "serious"),
@@ -331,6 +337,52 @@ def test_a_next_trial_lends_its_important_difference(tmp_path: Path) -> None:
     assert important_difference(spec_of(tmp_path)) is None
 
 
+def test_reasons_say_each_side_and_every_share(tmp_path: Path) -> None:
+    spec = spec_of(tmp_path, "\n[model]\nimportant_difference = -0.5\n")
+    harm = "a difference as large on the side of harm (0.50)"
+    nothing = "nothing as large as the important difference of −0.50"
+    assert regions(spec, 0.29, 1.01)[1:] == [f"{nothing} on the side of benefit", harm]
+    assert regions(spec, 0.1, 0.4)[1:] == [nothing]
+    assert harm in regions(spec, -0.6, 0.5)
+    differing = {"k": 7, "pools": 0, "q_p_value": 0.062, "i2": 0.49}
+    assert RULE["inconsistency"](differing) == (
+        "no concern",
+        "trials differ more than chance explains (I² 49%, p = 0.062, limit 0.10), "
+        "but I² is below 50%",
+    )
+    shares = {"low": 0.0, "some_concerns": 0.4, "unclear": 0.23, "high": 0.0, "not_judged": 0.37}
+    assert RULE["risk_of_bias"]({f"share_{key}": share for key, share in shares.items()})[1] == (
+        "of the weight in the usual model, published reviews judged 0% low, 63% with some concerns "
+        "or unclear and 0% high; 37% is not judged"
+    )
+
+
+def test_a_group_that_stands_alone_is_judged_by_its_own_counts(tmp_path: Path) -> None:
+    counts = {"alder_2014": ("adults", 23, 22), "birch_2016": ("children", 9, 0)}
+    tables = trials(2)
+    tables["outcomes"] = [
+        event(arm, study, outcome="nausea", events=str(counts[study][place]), n="90")
+        for study in counts
+        for place, arm in ((1, "ketamine"), (2, "placebo"))
+    ]
+    tables["studies"] = [
+        row | {"age_group": counts[row["study_id"]][0]} for row in tables["studies"]
+    ]
+    text = ANALYSIS.replace("depression", "nausea")
+    spec = spec_of(
+        tmp_path, '[model]\nmeasure = "RR"\ngroup_by = "age_group"\noverall = false\n', text
+    )
+    evidence = evidence_of(tables)
+    result = run_analysis(spec, effects_of(tables), evidence)
+    adults, children = (group["headline"]["rule"] for group in result["groups"])
+    assert adults["code"] == "single_trial" and "Few events" not in adults["sentence"]
+    assert children["code"] == "single_trial_sparse" and "has 0" in children["sentence"]
+    rows = [row for group in result["groups"] for row in group["rows"]]
+    assessments = certainty(spec, result, rows, [])["assessments"]
+    found = {item["group"]: item["domains"][3]["facts"] for item in assessments}
+    assert "the 24.4% on control" in found["Adults"]["information_size_basis"]
+
+
 # --- publication bias -----------------------------------------------------------------------------
 
 
@@ -350,10 +402,17 @@ def test_small_study_tests_wait_for_ten_trials() -> None:
 
 
 def test_trials_that_print_nothing_usable_are_counted() -> None:
-    unused = [{"study_id": "alder_2014"}, {"study_id": "elm_2019"}, {"study_id": "elm_2019"}]
-    facts, words = publication_facts([row()], None, unused)
+    answers = {"Alder 2014": "", "Elm 2019": "", "Fir 2020": None}
+    unused = [
+        {"study_id": name.lower().replace(" ", "_"), "label": name, "answers": group}
+        for name, group in answers.items()
+    ]
+    facts, words = publication_facts([row()], None, [*unused, *unused])
     assert facts["trials_without_usable_result"] == 1
-    assert words[1] == "1 other trial measured it but prints nothing that can be used."
+    assert words[1] == (
+        "1 other trial measured it as asked (people, comparison, design, instrument, time) and "
+        "printed nothing that can be used: Elm 2019."
+    )
 
 
 # --- whole results --------------------------------------------------------------------------------

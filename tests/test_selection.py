@@ -426,6 +426,60 @@ def test_rows_without_an_effect_are_listed(chosen: Any) -> None:
     assert selected.unused["code"].tolist() == ["no_variance"]
 
 
+@pytest.mark.parametrize(
+    ("more", "answers"),
+    [
+        ("", True),
+        ("max_days = 60\n", True),
+        ("max_days = 0.5\n", False),
+        ('instrument = ["madrs"]\n', False),
+        ('comparator_class = ["placebo"]\n', True),
+        ('comparator_class = ["stimulant"]\n', False),
+        ('design = ["single_arm"]\n', False),
+        ('exclude = { alder_2014 = "retracted" }\n', False),
+        # How a number is printed is no part of the question.
+        ('data_kind = ["contrast"]\n', True),
+    ],
+)
+def test_a_trial_is_silent_only_on_the_question_as_declared(
+    tmp_path: Path, more: str, *, answers: bool
+) -> None:
+    evidence = evidence_of(tables_of([score(sd=""), score("placebo")]))
+    spec = spec_of(tmp_path, 'drug_class = ["nmda_antagonist"]\n' + more)
+    selected = select_effects(spec, derive_effects(evidence), evidence)
+    assert len(selected.unused) == 1
+    assert [row.get("answers") is not None for row in selected.unused] == [answers]
+
+
+def silent(tmp_path: Path, tables: Tables, more: str = "") -> list[str]:
+    evidence = evidence_of(tables)
+    spec = spec_of(tmp_path, more)
+    unused = select_effects(spec, derive_effects(evidence), evidence).unused
+    return [row["label"] for row in unused if row.get("answers") is not None]
+
+
+def test_a_measurement_without_a_time_is_not_known_to_be_in_the_window(tmp_path: Path) -> None:
+    tables = tables_of([score(sd="", time_days=""), score("placebo", time_days="")])
+    assert silent(tmp_path, tables, "max_days = 60\n") == []
+    assert silent(tmp_path, tables) != []
+
+
+def test_a_trial_whose_question_is_answered_elsewhere_in_it_is_not_silent(tmp_path: Path) -> None:
+    other = [score(instrument="madrs", sd=""), score("placebo", instrument="madrs")]
+    assert silent(tmp_path, tables_of([score(), score("placebo"), *other])) == []
+
+
+def test_pools_and_companions_of_what_is_used_are_no_silent_trials(tmp_path: Path) -> None:
+    rows = trials(2)["outcomes"]
+    rows = [row | ({"sd": ""} if row["study_id"] == "birch_2016" else {}) for row in rows]
+    assert set(silent(tmp_path, trials(2) | {"outcomes": rows})) == {"Birch 2016"}
+    for cells in ({"design": "pooled_rcts"}, {"overlaps_with": "alder_2014"}):
+        studies = [
+            row | (cells if row["study_id"] == "birch_2016" else {}) for row in trials(2)["studies"]
+        ]
+        assert silent(tmp_path, trials(2) | {"outcomes": rows, "studies": studies}) == []
+
+
 def test_an_effect_in_another_measure_is_set_aside_by_name(chosen: Any) -> None:
     printed = contrast(outcome="depression", instrument="hamd")
     selected = chosen(tables_of(contrasts=[printed]))

@@ -40,7 +40,7 @@ from ketameta.analyses.result import (
     SmallStudy,
     StudyRow,
 )
-from ketameta.analyses.sensitivity import FULL_ACCESS
+from ketameta.analyses.sensitivity import FULL_ACCESS, event_models
 from ketameta.analyses.sentences import (
     DIFFERS_BELOW,
     lower_first,
@@ -52,6 +52,7 @@ from ketameta.analyses.sentences import (
 from ketameta.analyses.spec import CONCERNS, DOMAINS
 from ketameta.errors import UsageError
 from ketameta.formatting import (
+    first_names,
     format_count,
     format_number,
     format_p,
@@ -175,7 +176,8 @@ def _bias_words(found: BiasFacts) -> list[str]:
         judged = "Risk of bias has been judged for none of these trials."
     else:
         judged = (
-            f"Weight by risk of bias: low {format_percent(found['share_low'])}, some concerns "
+            "Weight in the usual model by risk of bias: low "
+            f"{format_percent(found['share_low'])}, some concerns "
             f"{format_percent(found['share_some_concerns'])}, high "
             f"{format_percent(found['share_high'])}, unclear "
             f"{format_percent(found['share_unclear'])}, not judged "
@@ -198,8 +200,9 @@ def _bias_words(found: BiasFacts) -> list[str]:
     return [
         judged,
         *by_domain,
-        f"{format_percent(found['share_double_blind'])} of the weight is from double-blind trials, "
-        f"{format_percent(found['share_full_access'])} from trials read in full or in a registry.",
+        f"{format_percent(found['share_double_blind'])} of the weight in the usual model is from "
+        f"double-blind trials, {format_percent(found['share_full_access'])} from trials read in "
+        "full or in a registry.",
     ]
 
 
@@ -250,8 +253,8 @@ def important_difference(spec: AnalysisSpec) -> float | None:
 def regions(spec: AnalysisSpec, low: float | None, high: float | None) -> list[str]:
     """Return what an interval includes: either direction, and an important difference.
 
-    An important difference has the sign of benefit; without one only directions are told apart. An
-    end without bound is None.
+    An important difference has the sign of benefit, and one as large on the side of harm is told
+    where it is included; without one only directions are told apart. An end without bound is None.
     """
     low, high = -math.inf if low is None else low, math.inf if high is None else high
     important = important_difference(spec)
@@ -266,13 +269,16 @@ def regions(spec: AnalysisSpec, low: float | None, high: float | None) -> list[s
     if important is not None:
         beyond = low <= important if important < 0 else high >= important
         within = high > important if important < 0 else low < important
+        harm = high >= -important if important < 0 else low <= -important
         name = f"the important difference of {format_number(important)}"
         if beyond and within:
             found.append(name)
         elif not beyond:
-            found.append(f"nothing as large as {name}")
+            found.append(f"nothing as large as {name}{' on the side of benefit' if harm else ''}")
         else:
             found.append(f"nothing smaller than {name}")
+        if harm:
+            found.append(f"a difference as large on the side of harm ({format_number(-important)})")
     return found
 
 
@@ -305,7 +311,8 @@ def indirectness_facts(spec: AnalysisSpec, rows: Rows) -> tuple[IndirectnessFact
 
 
 def _indirectness_words(found: IndirectnessFacts, direct: Directness) -> list[str]:
-    people = f"{format_percent(found['share_of_people'])} of the weight is from {direct.people}"
+    share = f"{format_percent(found['share_of_people'])} of the weight in the usual model"
+    people = f"{share} is from {direct.people}"
     given = f"{format_percent(found['share_of_treatment'])} from trials of {direct.treatment}"
     if not direct.diagnosis:
         people = "the project does not name the people that it asks about"
@@ -405,9 +412,11 @@ def publication_facts(
 ) -> tuple[PublicationFacts, list[str]]:
     """Return small-study tests where there are enough trials, and trials that print nothing usable.
 
-    ``unused`` holds the extracted rows in scope that yield no effect size.
+    ``unused`` holds the extracted rows that yield no effect size; those that answer count.
     """
-    silent = {row["study_id"] for row in unused} - {row["study_id"] for row in rows}
+    silent = {row["study_id"]: row["label"] for row in unused if row["answers"] is not None}
+    for row in rows:
+        silent.pop(row["study_id"], None)
     egger = small_study.get("egger") if small_study else None
     filled = small_study.get("trim_and_fill") if small_study else None
     found: PublicationFacts = {
@@ -416,6 +425,7 @@ def publication_facts(
         "egger_p_value": published(egger.get("p_value")) if egger else None,
         "trim_and_fill_missing": filled.get("missing") if filled else None,
         "trials_without_usable_result": len(silent),
+        "without_usable_result": sorted(silent.values()),
     }
     return found, _publication_words(found)
 
@@ -435,8 +445,9 @@ def _publication_words(found: PublicationFacts) -> list[str]:
     silent = found["trials_without_usable_result"]
     if silent:
         words.append(
-            f"{plural(silent, 'other trial')} measured it but "
-            f"{'prints' if silent == 1 else 'print'} nothing that can be used."
+            f"{plural(silent, 'other trial')} measured it as asked (people, comparison, design, "
+            "instrument, time) and printed nothing that can be used: "
+            f"{first_names(found['without_usable_result'], most=6)}."
         )
     return words
 
@@ -449,8 +460,6 @@ def _listed(items: Sequence[str]) -> str:
 
 LABELS: Mapping[str, str] = {code: words_of(code).capitalize() for code in DOMAINS}
 RATINGS = ("very low", "low", "moderate", "high")
-#: Kinds of analysis that are assessed; networks need an assessment per comparison.
-_ASSESSED = ("pooled", "within_trial")
 
 
 def certainty(
@@ -465,48 +474,45 @@ def certainty(
     one per trial, as the main model saw them, with ``weight``; ``risk_of_bias`` the rows of that
     table.
     """
-    if spec.kind not in _ASSESSED:
-        return {"withheld": "Certainty is not assessed for this kind of analysis.",
-                "assessments": []}  # fmt: skip
-    if not rows:
-        return {"withheld": "No eligible trial: there is nothing to be certain of.",
-                "assessments": []}  # fmt: skip
-    mains = [
-        (group["label"] or "", group["headline"], group["pooled"], group["rows"])
+    withheld = "" if rows else "No eligible trial: there is nothing to be certain of."
+    if spec.kind not in ("pooled", "within_trial"):  # networks need one per comparison
+        withheld = "Certainty is not assessed for this kind of analysis."
+    if withheld:
+        return {"withheld": withheld, "assessments": []}
+    mains: list[tuple[str | None, str, Headline, Pooled, Rows]] = [
+        (group["key"], group["label"] or "", group["headline"], group["pooled"], group["rows"])
         for group in result["groups"]
         if group["pooled"] is not None and group["headline"] is not None
     ]
     if result["pooled"] is not None:
-        mains = [("", result["headline"], result["pooled"], list(rows))]
+        mains = [(None, "", result["headline"], result["pooled"], rows)]
     return {
         "withheld": "",
-        "assessments": [
-            _assessment(spec, result, label, headline, pooled, members, risk_of_bias)
-            for label, headline, pooled, members in mains
-        ],
+        "assessments": [_assessment(spec, result, *main, risk_of_bias) for main in mains],
     }
 
 
 def _assessment(
     spec: AnalysisSpec,
     result: AnalysisResult,
+    key: str | None,
     label: str,
     headline: Headline,
     pooled: Pooled,
     rows: Rows,
     risk_of_bias: Judged,
 ) -> Assessment:
-    """Return the assessment of the whole (no label) or of a group."""
-    whole = label == ""
+    """Return the assessment of the whole (no key) or of a group."""
+    whole = key is None
+    unused = [row for row in result["unused"] if whole or row["answers"] == key]
+    events = result["events"] if whole else event_models(spec, list(rows))
     computed: dict[str, tuple[Facts, list[str]]] = {
         "risk_of_bias": bias_facts(rows, risk_of_bias),
         "inconsistency": inconsistency_facts(spec, headline, pooled, rows),
         "indirectness": indirectness_facts(spec, rows),
-        "imprecision": imprecision_facts(spec, headline, rows, result["events"] if whole else None),
+        "imprecision": imprecision_facts(spec, headline, rows, events),
         "publication_bias": publication_facts(
-            rows,
-            result.get("small_study") if whole else None,
-            result["unused"],
+            rows, result.get("small_study") if whole else None, unused
         ),
     }
     judgements = spec.judgements
@@ -595,11 +601,13 @@ def rate(judged: Sequence[str | None], ruled: Sequence[str | None], *, randomise
 def _bias_rule(found: BiasFacts) -> tuple[str | None, str]:
     unjudged = found["share_not_judged"]
     if unjudged >= _MOSTLY:
-        return None, f"not judged for {format_percent(unjudged)} of the weight"
+        return None, f"not judged for {format_percent(unjudged)} of the weight in the usual model"
     high, low = found["share_high"], found["share_low"]
+    between = found["share_some_concerns"] + found["share_unclear"]
     reason = (
-        f"of the weight, published reviews judged {format_percent(low)} low and "
-        f"{format_percent(high)} high; {format_percent(unjudged)} is not judged"
+        f"of the weight in the usual model, published reviews judged {format_percent(low)} low, "
+        f"{format_percent(between)} with some concerns or unclear and {format_percent(high)} high; "
+        f"{format_percent(unjudged)} is not judged"
     )
     if high >= _MOSTLY:
         return "very serious", reason
@@ -611,14 +619,16 @@ def _inconsistency_rule(found: InconsistencyFacts) -> tuple[str | None, str]:
         one = trials_words(found["k"], found["pools"], one="one trial")
         return None, f"{one} has nothing to differ from"
     p, i2 = found["q_p_value"], found["i2"] or 0.0
-    if p is None or p >= DIFFERS_BELOW or i2 < _MOSTLY:
+    if p is None or p >= DIFFERS_BELOW:
         few = "; few trials, so that the test finds little" if found["k"] < FREQUENTIST_FROM else ""
         reason = f"I² is {format_percent(i2)}, Q test {format_p(p)}, limit {DIFFERS_BELOW:.2f}{few}"
         return "no concern", f"no difference beyond chance was shown that is large ({reason})"
-    low, high = found["pi_low"], found["pi_high"]
-    both = low is not None and high is not None and low < 0 < high
     limit = f"{format_p(p)}, limit {DIFFERS_BELOW:.2f}"
     reason = f"trials differ more than chance explains (I² {format_percent(i2)}, {limit})"
+    if i2 < _MOSTLY:
+        return "no concern", f"{reason}, but I² is below {format_percent(_MOSTLY)}"
+    low, high = found["pi_low"], found["pi_high"]
+    both = low is not None and high is not None and low < 0 < high
     if both and i2 >= _CONSIDERABLE:
         return "very serious", f"{reason}, and a new one may show either direction"
     return "serious", reason
@@ -657,11 +667,9 @@ def _imprecision_rule(found: ImprecisionFacts) -> tuple[str | None, str]:
 def _publication_rule(found: PublicationFacts) -> tuple[str | None, str]:
     silent, p = found["trials_without_usable_result"], found["egger_p_value"]
     if silent and silent >= found["k"]:
-        without = plural(silent, "trial")
-        with_one = format_count(found["k"])
-        if found["pools"]:
-            with_one = trials_words(found["k"], found["pools"])
-        return "serious", f"{without} measured it without a usable result, {with_one} with one"
+        with_one = trials_words(found["k"], found["pools"])
+        without = f"{plural(silent, 'trial')} measured it as asked without a usable result"
+        return "serious", f"{without}, {with_one} with one"
     if p is not None and p < DIFFERS_BELOW:
         return "serious", f"small trials show other effects than large ones ({format_p(p)})"
     if found["k"] < MIN_STUDIES_SMALL_STUDY:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -124,16 +124,8 @@ class Counts:
         return self.few != ""
 
 
-def counts_of(rows: Rows, measure: Measure, among: Rows = ()) -> Counts | None:
-    """Return the counts of all trials; None where one prints none or its arms share people.
-
-    ``among`` are the trials of the whole analysis, which decide for its groups too whether counts
-    are sparse, so that one analysis has one measure.
-    """
-    if among:
-        whole = counts_of(among, measure)
-        found = counts_of(rows, measure)
-        return None if whole is None or found is None else replace(found, few=whole.few)
+def counts_of(rows: Rows, measure: Measure) -> Counts | None:
+    """Return the counts of all trials; None where one prints none or its arms share people."""
     if measure not in COUNTED or not rows:
         return None
     columns = [
@@ -144,16 +136,10 @@ def counts_of(rows: Rows, measure: Measure, among: Rows = ()) -> Counts | None:
     if crossed or any(value is None for column in columns for value in column):
         return None
     e1, n1, e2, n2 = (np.array(column, dtype=float) for column in columns)
-    found = Counts(e1, n1, e2, n2)
-    fewest = int(min(found.events_treatment.min(), found.events_control.min()))
-    control = int(found.events_control.sum())
-    if fewest > FEW_IN_AN_ARM and control >= FEW_ON_CONTROL:
-        return found
-    return replace(
-        found,
-        few=f"the arm with the fewest has {format_count(fewest)}, all control arms together have "
-        f"{format_count(control)}",
-    )
+    fewest, control = int(min(e1.min(), e2.min())), int(e2.sum())
+    few = f"the arm with the fewest has {format_count(fewest)}, all control arms together have "
+    sparse = fewest <= FEW_IN_AN_ARM or control < FEW_ON_CONTROL
+    return Counts(e1, n1, e2, n2, f"{few}{format_count(control)}" if sparse else "")
 
 
 def rule_of(k: int, counts: Counts | None) -> str:
@@ -444,7 +430,6 @@ def headline_of(
     instead: str = "",
     unit: str = "",
     usual_sd: float | None = None,
-    among: Rows = (),
     sizes: tuple[int, int] | None = None,
 ) -> Headline:
     """Return the headline of an analysis, or of one of its groups.
@@ -460,8 +445,6 @@ def headline_of(
         Of a mean difference, such as ``points of the scale``.
     usual_sd : float, optional
         Declared for the instrument.
-    among : sequence of mapping
-        Of a group, the trials of the whole analysis.
     sizes : tuple of int, optional
         Number of trials and of people, where they are not those of the rows.
 
@@ -478,7 +461,7 @@ def headline_of(
     if instead and k:
         rule = LEADING_RULES[instead]
         return _headline(spec, {"code": instead, "sentence": rule}, rows, (k, people, silent), unit)
-    counts = None if spec.kind == "within_trial" else counts_of(rows, measure, among)
+    counts = None if spec.kind == "within_trial" else counts_of(rows, measure)
     code = rule_of(k, counts)
     few = counts.few if counts is not None and code.endswith(("_sparse", "_one_sided")) else ""
     words = LEADING_RULES[code] + (f" Few events: {few}." if few else "")

@@ -225,6 +225,7 @@ class Excluded(TypedDict):
     data_kind: str
     code: str
     reason: str
+    answers: str | None
     source: str
     events_treatment: Number
     n_treatment: Number
@@ -458,13 +459,14 @@ class ImprecisionFacts(InformationSize):
 
 
 class PublicationFacts(TypedDict):
-    """Small-study tests, and trials that print nothing usable."""
+    """Small-study tests, and trials that answer the question but print nothing usable."""
 
     k: Count
     pools: Count
     egger_p_value: Share | None
     trim_and_fill_missing: int | None
     trials_without_usable_result: int
+    without_usable_result: list[str]
 
 
 class Judgement(TypedDict):

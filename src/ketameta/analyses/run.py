@@ -204,8 +204,7 @@ def run_analysis(
         "n_trials_without_size": sizes["n_trials_without_size"],
         "headline": lead(independent, instead=instead, sizes=(sizes["k"], sizes["n_participants"])),
         "groups": [
-            {**one, "headline": lead(one["rows"], among=independent) if one["pooled"] else None}
-            for one in groups
+            {**one, "headline": lead(one["rows"]) if one["pooled"] else None} for one in groups
         ],
         "pooled": _stored(pooled) if overall else None,
         "subgroup_test": _between_groups(spec, rows),

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
-from ketameta.analyses.sentences import lower_first, measure_words
+from ketameta.analyses.sentences import lower_first, measure_words, pools_in
 from ketameta.analyses.spec import AnalysisSpec, Choice, DoseRule
 from ketameta.errors import SpecError
 from ketameta.evidence.findings import file_finding
@@ -20,7 +20,7 @@ from ketameta.evidence.project import Project
 from ketameta.measures import Measure
 
 if TYPE_CHECKING:
-    from ketameta.evidence.derive import Effect, EffectTable
+    from ketameta.evidence.derive import ArmFacts, Effect, EffectTable
     from ketameta.evidence.tables import Evidence, StudyFacts
 
 
@@ -303,7 +303,8 @@ class Selected:
         Effects in scope that do not enter, with ``code`` and ``reason``.
     unused : list of Effect
         Extracted rows in scope that yield no effect size, with ``code`` and ``reason``; where
-        nothing is used, also the studies in scope whose records were left out.
+        nothing is used, also the studies in scope whose records were left out. ``answers`` names
+        the group whose question a row answers where nothing else of its trial does, else None.
     """
 
     used: list[Effect]
@@ -334,15 +335,51 @@ def select_effects(spec: AnalysisSpec, table: EffectTable, evidence: Evidence) -
     used, asked = _left(scoped), spec.select.outcome
     silent = [] if used else [row for row in evidence.left_out if row["outcome"] in asked]
     given = (*_with_arms(table, spec), *cast("list[Effect]", silent))
+    unused = [
+        row
+        for row in _in_scope(given, spec, evidence.facts)
+        if counted or row.get("data_kind") != "events"
+    ]
+    _tell_what_answers(unused, scoped, spec, table)
     return Selected(
         used=used,
         excluded=[row for row in scoped if row["code"]],
-        unused=[
-            row
-            for row in _in_scope(given, spec, evidence.facts)
-            if counted or row.get("data_kind") != "events"
-        ],
+        unused=unused,
     )
+
+
+def _tell_what_answers(
+    unused: Sequence[Effect], scoped: Sequence[Effect], spec: AnalysisSpec, table: EffectTable
+) -> None:
+    """Tell of rows without an effect which group they answer for where their trial has no answer.
+
+    The rules are those of the effects; only how a number is printed is no part of the question.
+    Reports that pool trials, and people of trials that are used, are no other trials.
+    """
+    rules = [rule for rule in _rules(spec) if rule[0] != "data_kind"]
+    group_by, alone = spec.model.group_by, spec.model.measure is Measure.SMCR
+
+    def answer(row: Effect) -> str | None:
+        within = spec.kind != "within_trial" or group_by in row["subgroup_keys"]
+        asked = within and not pools_in([row]) and _ineligible(row, spec, rules) == ("", "")
+        return (str(row.get(group_by)) if group_by else "") if asked else None
+
+    known = {(row["study_id"], answer(row)) for row in scoped if row["code"] not in _NO_ANSWER}
+    used = {row["study_id"]: set(row["overlaps_with"].split(";")) for row in _left(scoped)}
+    arms: dict[str, list[tuple[str, ArmFacts]]] = {}
+    for (study, arm), facts in table.arm_facts.items():
+        arms.setdefault(study, []).append((arm, facts))
+    for row in unused:
+        study, named = row["study_id"], row["comparator_arm_id"]
+        shared = set(row["overlaps_with"].split(";")) & used.keys()
+        if study not in used and (shared or any(study in others for others in used.values())):
+            continue
+        for arm, facts in arms.get(study, ()):
+            if (arm == row["arm_id"]) == alone and named in ("", arm):
+                said = {"comparator": facts.intervention, "comparator_class": facts.drug_class}
+                group = answer(cast("Effect", {**row, **said}))
+                if group is not None and (study, group) not in known:
+                    row["answers"] = group
 
 
 def _in_scope(
@@ -415,6 +452,8 @@ def _comparison(row: Effect) -> tuple[object, ...]:
 
 
 _ONLY = "the source allows only: "
+#: Codes of comparisons whose effects are not in the measure of the analysis.
+_NO_ANSWER = ("other_measure", "no_direction")
 
 
 def _in_other_measures(

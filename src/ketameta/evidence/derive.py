@@ -92,6 +92,7 @@ class Effect(TypedDict, total=False):
     time_class: str
     group: str
     study_group: str
+    answers: str | None
     label: str
     diagnosis: str
     common_dose: float
