@@ -268,6 +268,7 @@ def test_the_effects_of_a_trial_rest_on_no_other_trial(
     whole = derive_effects(committed_evidence, HALF)
     some = concerned(committed_evidence, HALF)
     assert some, "some trials compare people with themselves"
+    assert not concerned(committed_evidence, Assumptions())
     again = derive_again(committed_evidence, HALF, committed_effects, some)
     assert repr(again.plain) == repr(whole.plain) != plain
     for some in ({*studies[::7]}, concerned(committed_evidence, HALF), {*studies}):

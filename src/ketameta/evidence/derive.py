@@ -208,6 +208,8 @@ def derive_effects(evidence: Evidence, assumptions: Assumptions | None = None) -
 def concerned(evidence: Evidence, assumed: Assumptions) -> set[str]:
     """Return the trials that assumptions can concern: people compared with themselves, sizes."""
     sized = {size.study_id for size in assumed.arm_sizes}
+    if assumed.correlation is None:
+        return sized
     return {*crossovers(evidence), *uncontrolled(evidence), *sized}
 
 
@@ -237,14 +239,11 @@ def derive_again(
 def _of_studies(
     table: EffectTable, wanted: Callable[[str], bool]
 ) -> Mapping[str, Mapping[str, list[Any]]]:
-    return {
-        name: {
-            key: [cell for cell, study in zip(cells, columns["study_id"], strict=True)
-                  if wanted(study)]
-            for key, cells in columns.items()
-        }
-        for name, columns in table.plain.items()
-    }  # fmt: skip
+    found = {}
+    for name, columns in table.plain.items():
+        places = [at for at, study in enumerate(columns["study_id"]) if wanted(study)]
+        found[name] = {key: [cells[at] for at in places] for key, cells in columns.items()}
+    return found
 
 
 _ORDER = ["outcome", "instrument", "time_days", "subgroup", "data_kind", "measure", "analysis"]
