@@ -103,9 +103,11 @@ def result_document(result: AnalysisResult, pictures: Sequence[Picture] = ()) ->
         *_led_by_another(result),
         *_groups(result),
     ]
+    reasons = Counter(str(item["reason"]) for item in (*result["excluded"], *result["unused"]))
+    left = [f"{reason}: {plural(count, 'row')}" for reason, count in reasons.most_common()]
     for title, items in (
         ("What limits it", [caveat["message"] for caveat in result["caveats"]]),
-        ("Set aside, and why", _left(result)),
+        ("Set aside, and why", left),
     ):
         if items:
             blocks += [Heading(title), Bullets(tuple(items))]
@@ -177,12 +179,6 @@ def _effect(row: Interval | StudyRow, measure: Measure) -> tuple[str, str]:
 
 def _interval_name(result: AnalysisResult) -> str:
     return f"{format_number(100 * result['level'], 0)}% CI"
-
-
-def _left(result: AnalysisResult) -> list[str]:
-    """Return each reason for leaving rows aside, with how many."""
-    reasons = Counter(str(item["reason"]) for item in (*result["excluded"], *result["unused"]))
-    return [f"{reason}: {plural(count, 'row')}" for reason, count in reasons.most_common()]
 
 
 def _axes(plot: Plot) -> Any:

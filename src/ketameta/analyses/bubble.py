@@ -48,12 +48,6 @@ def study_numbers(project: Project) -> tuple[str, ...]:
     return (*_STUDY_NUMBERS, *project.numbers)
 
 
-def _number_of(row: StudyRow, name: str) -> float | None:
-    """Return a number of a row that is no column of studies."""
-    value = row.get(name)
-    return value if isinstance(value, (int, float)) else None
-
-
 def regressions_of(
     spec: AnalysisSpec,
     rows: Sequence[StudyRow],
@@ -163,7 +157,8 @@ class _Trials:
     def values(self, name: str, change: Variation | None = None) -> dict[str, float]:
         """Return the moderator of each trial that has it, under a change."""
         if name not in self._of_study:
-            found = {row["study_id"]: _number_of(row, name) for row in self.rows}
+            told = ((row["study_id"], row.get(name)) for row in self.rows)
+            found = {study: x if isinstance(x, int | float) else None for study, x in told}
         elif change is None or not (change.basis or change.covers or change.naive_to):
             every = self.evidence.facts.items()
             found = {study: x for study, facts in every if isinstance(x := facts[name], float)}

@@ -9,6 +9,7 @@ import json
 import posixpath
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from html import escape, unescape
@@ -59,8 +60,7 @@ def environment() -> Environment:
     """Return the template environment: escaped, strict about names, with our number formats."""
     env = Environment(
         loader=PackageLoader("ketameta.report", "templates"),
-        # Below the user's folder of temporary files, which nobody else may write to.
-        bytecode_cache=FileSystemBytecodeCache(pattern=f"ketameta-{code_hash(())}-%s.cache"),
+        bytecode_cache=_compiled(),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -84,6 +84,16 @@ def environment() -> Environment:
         error_report=error_report, given=given_words,
     )  # fmt: skip
     return env
+
+
+def _compiled() -> FileSystemBytecodeCache | None:
+    """Return where compiled templates are kept: in a temporary folder that only this user writes.
+
+    Nowhere, where there is no such folder.
+    """
+    with suppress(RuntimeError, OSError):
+        return FileSystemBytecodeCache(pattern=f"ketameta-{code_hash(())}-%s.cache")
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +161,7 @@ def render_page(
     views = [context["views"][name] for name in shown.analyses] if shown else []
     engines = [view["engine"] for view in views if view["engine"]]
     script = _script("engine.js", "page.js") if engines else _script("page.js")
+    digest = hashlib.sha256(script.encode("utf-8")).digest()  # by which the page lets it run
     given: dict[str, object] = {
         **context,
         "page": shown,
@@ -161,7 +172,7 @@ def render_page(
         "font_css": _FONTS,
         "engine_json": _json_for_script(engines) if engines else "",
         "script": script,
-        "script_hash": _script_hash(script),
+        "script_hash": f"sha256-{base64.b64encode(digest).decode('ascii')}",
     }
     try:
         page = environment().get_template(template).render(given)
@@ -344,12 +355,6 @@ def _script(*names: str) -> str:
     folder = files("ketameta.report").joinpath("templates")
     text = "\n".join(folder.joinpath(name).read_text(encoding="utf-8") for name in names)
     return without_gaps(text)
-
-
-def _script_hash(script: str) -> str:
-    """Return the hash by which the page's policy lets this script run, and no other."""
-    digest = hashlib.sha256(script.encode("utf-8")).digest()
-    return f"sha256-{base64.b64encode(digest).decode('ascii')}"
 
 
 def _json_for_script(value: Sequence[Engine]) -> str:

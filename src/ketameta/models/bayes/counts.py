@@ -230,7 +230,9 @@ def bayes_event_counts(
             f"none of {plural(tables.k, 'trial')} has both events and non-events; "
             "there is no odds ratio to estimate"
         )
-    one_sided = mean_prior is None and _is_one_sided(used)
+    # Every trial at the same end of what its margins allow.
+    at_one_end = any(bool(np.all(used.a == end)) for end in used.ends)
+    one_sided = mean_prior is None and at_one_end
     centre = WEAK_PRIOR if one_sided else mean_prior
     grid = _Grid(used, prior, centre)
     tau = posterior_of_tau(grid.log_marginal, prior, grid.scale)
@@ -268,12 +270,6 @@ def bayes_event_counts(
         tau_prior=prior,
         mean_prior=centre,
     )
-
-
-def _is_one_sided(used: EventTables) -> bool:
-    """Return whether every trial is at the same end of what its margins allow."""
-    lowest, highest = used.ends
-    return bool(np.all(used.a == lowest) or np.all(used.a == highest))
 
 
 # --- the grid of log odds ratios ------------------------------------------------------------------

@@ -459,14 +459,10 @@ def fitted_coefficients(
     if ci_method == "t":
         df = np.full(p, float(k - p))
     elif ci_method == "t-contain":
-        df = np.maximum(np.where(_constant_within(data), m, k) - p, 1).astype(np.float64)
+        first = np.array([np.flatnonzero(data.groups == g)[0] for g in range(m)])
+        constant_within = np.all(data.design == data.design[first][data.groups], axis=0)
+        df = np.maximum(np.where(constant_within, m, k) - p, 1).astype(np.float64)
     return coefficient_table(data.names, estimate, covariance, df, level)
-
-
-def _constant_within(data: MultilevelData) -> NDArray[np.bool_]:
-    """Return which columns of the design have one value per study."""
-    first = np.array([np.flatnonzero(data.groups == g)[0] for g in range(len(data.studies))])
-    return np.asarray(np.all(data.design == data.design[first][data.groups], axis=0))
 
 
 def residual_sum(data: MultilevelData, fixed: Evaluation) -> float:

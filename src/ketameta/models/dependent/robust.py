@@ -395,7 +395,8 @@ def robust(
     y, design, names, known, clusters, index, blocks = clustered(fit, cluster)
     m, p = len(clusters), design.shape[1]
     parts = sandwich(y, design, blocks, kind)
-    model_se = np.sqrt(np.diag(_model_covariance(design, blocks)))
+    precision = sum(design[at].T @ np.linalg.solve(one, design[at]) for at, one in blocks)
+    model_se = np.sqrt(np.diag(np.linalg.inv(precision)))
     lone = lone_clusters(design, index, m)
     _check_spread(names, np.sqrt(np.diag(parts.covariance)), model_se, lone)
     df = satterthwaite_df(parts)
@@ -559,13 +560,6 @@ def _check_spread(
                 f"the robust standard error of {name!r} is 0: the effects behind it agree exactly,"
                 " or there is one only; use the interval of the model"
             )
-
-
-def _model_covariance(design: Floats, blocks: list[tuple[IntArray, Floats]]) -> Floats:
-    precision = sum(
-        design[at].T @ np.linalg.solve(covariance, design[at]) for at, covariance in blocks
-    )
-    return np.asarray(np.linalg.inv(precision))
 
 
 def _caveats(

@@ -544,7 +544,7 @@ def network_meta_analysis(
     limits = q_profile(rows, level) if spare > 0 and method != "common" else (None, None)
     df = float(fit.df) if words == "t" else None
     decomposition = decompose_q(data, whitened, rows, method)
-    total = decomposition.total
+    total, people = decomposition.total, data.participants or dict.fromkeys(data.treatments)
     known = {
         "k": len(data.studies),
         "n_contrasts": rows.X.shape[0],
@@ -566,7 +566,10 @@ def network_meta_analysis(
         "p_scores": frozen(p_scores(fit, lower_is_better)),
         "lower_is_better": bool(lower_is_better),
         "optima_gap": gap,
-        "nodes": _nodes(data),
+        "nodes": tuple(
+            NetworkNode(name, sum(name in study.arms for study in data.studies), people[name])
+            for name in data.treatments
+        ),
         "edges": tuple(
             NetworkEdge(first, second, k)
             for first, second in itertools.combinations(data.treatments, 2)
@@ -645,11 +648,3 @@ def _comparisons(
 
 def _direct(data: NetworkData, first: str, second: str) -> int:
     return sum(first in study.arms and second in study.arms for study in data.studies)
-
-
-def _nodes(data: NetworkData) -> tuple[NetworkNode, ...]:
-    people = data.participants or dict.fromkeys(data.treatments)
-    return tuple(
-        NetworkNode(name, sum(name in study.arms for study in data.studies), people[name])
-        for name in data.treatments
-    )

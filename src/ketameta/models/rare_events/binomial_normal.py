@@ -508,8 +508,13 @@ def best_maximum(likelihood: Likelihood, k: int, start: float = 0.0) -> Best:
     if k > 1:
         q = max(0.0, 2 * (likelihood.saturated() - common.at.value))
         test = q, k - 1, float(special.chdtrc(k - 1, q))
+    words = (
+        f"With {plural(k, 'informative trial')} maximum likelihood understates the "
+        "between-trial variance, and the interval is too narrow."
+    )
+    few = stated((1 < k < _FEW, "few_studies", words))
     return Best(
-        best.theta, best.tau, _standard_error(best), best.at.value, *test, len(maxima), gap, _few(k)
+        best.theta, best.tau, _standard_error(best), best.at.value, *test, len(maxima), gap, few
     )
 
 
@@ -701,11 +706,3 @@ def _standard_error(maximum: _Maximum) -> float:
     if maximum.tau == 0:
         return float(1 / np.sqrt(information[0, 0]))
     return float(np.sqrt(np.linalg.inv(information)[0, 0]))
-
-
-def _few(k: int) -> tuple[Caveat, ...]:
-    words = (
-        f"With {plural(k, 'informative trial')} maximum likelihood understates the "
-        "between-trial variance, and the interval is too narrow."
-    )
-    return stated((1 < k < _FEW, "few_studies", words))
