@@ -219,8 +219,12 @@ class Forest:
     @property
     def pools(self) -> int:
         """How many reports that pool several trials are used, in however many rows."""
-        used = (trial for trial in self.trials if trial.used and trial.pools)
-        return len({trial.study or trial.label for trial in used})
+        return pooled_reports(trial for trial in self.trials if trial.used)
+
+
+def pooled_reports(trials: Iterable[Trial | None]) -> int:
+    """Return how many reports that pool several trials are among some, each counted once."""
+    return len({trial.study or trial.label for trial in trials if trial and trial.pools})
 
 
 # --- from fitted results --------------------------------------------------------------------------

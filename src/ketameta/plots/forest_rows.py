@@ -18,6 +18,7 @@ from ketameta.plots.forest_data import (
     Trial,
     cochran,
     heterogeneity_words,
+    pooled_reports,
 )
 from ketameta.plots.look import BODY, text_width, widest, wrap
 
@@ -192,16 +193,12 @@ def _used(members: Sequence[ForestRow], pool: Pool | None) -> list[ForestRow]:
     return [row for row in shown if row.estimate is not None]
 
 
-def _pools(used: Sequence[ForestRow]) -> int:
-    trials = (row.trial for row in used if row.trial is not None and row.trial.pools)
-    return len({trial.study or trial.label for trial in trials})
-
-
 def _alone(used: Sequence[ForestRow]) -> str:
     """Return that rows are not pooled, and which one stands alone."""
     if len(used) != 1:
         return "Not pooled"
-    return f"{trials_words(1, _pools(used), one='One trial')}; not pooled"
+    reports = pooled_reports([used[0].trial])
+    return f"{trials_words(1, reports, one='One trial')}; not pooled"
 
 
 def arm_words(value: str) -> str:
@@ -326,7 +323,7 @@ class Reader:
         shown, scale = self._shown(pool), self.forest.scale
         label = look.clean(pool.label or words.format(ci=scale.kind_words([pool.credible])))
         cochrane, k = self.style.cochrane_words, len(used) if pool.k is None else pool.k
-        if reports := _pools(used):  # which are no trials
+        if reports := pooled_reports(row.trial for row in used):  # which are no trials
             label = f"{label.removesuffix(' trials')} ({trials_words(k, reports, short=True)})"
         elif not cochrane:
             label += f" (k\u00a0=\u00a0{format_count(k)})"
@@ -339,7 +336,7 @@ class Reader:
             cells = self._effect(None, low, high)
             rows.append(ForestRow("prediction", words, cells, None, low, high, group=group))
         elif predict and self.forest.predictions and pool.k == 2 and pool.model != "common":
-            several = trials_words(2, _pools(used)) if _pools(used) else "Two trials"
+            several = trials_words(2, reports) if reports else "Two trials"
             words = f"{several}: no prediction interval"
             if not pool.drawn:
                 words += ", and the interval of the mean is too wide to draw"

@@ -107,27 +107,23 @@ def places_of(pages: Sequence[Page], results: Mapping[str, AnalysisResult]) -> d
     }
 
 
-#: Lists of questions without a trial.
-_NONE_FOUND, _UNUSABLE = "No study found", "Studied, but no number that can be used here"
-
-
 def untested_tables(results: Sequence[AnalysisResult], project: Project) -> list[Table]:
     """Return every question without an eligible trial: asked, looked for, and what would answer.
 
     A table for each of: no study, known in another way, and studies without a usable number.
     """
-    lists: dict[str, list[Sequence[str | Cell]]] = {
-        _NONE_FOUND: [], KNOWN_ELSEWHERE.capitalize(): [], _UNUSABLE: []
-    }  # fmt: skip
+    none, known = "No study found", KNOWN_ELSEWHERE.capitalize()
+    unusable = "Studied, but no number that can be used here"
+    lists: dict[str, list[Sequence[str | Cell]]] = {none: [], known: [], unusable: []}
     for result in results:
         if result["k"]:
             continue
         plan = result.get("next_trial")
         told = plan["withheld"] or " ".join(plan["sentences"][:2]) if plan else ""
         found, names = found_words(result)
-        place = _UNUSABLE if names else _NONE_FOUND
+        place = unusable if names else none
         if not names and any(result["name"] in x.analyses for x in project.harms.known if x.facts):
-            found, place = KNOWN_ELSEWHERE, KNOWN_ELSEWHERE.capitalize()
+            found, place = KNOWN_ELSEWHERE, known
         lists[place].append(
             (Cell(result["title"], result["question"], id=result["name"]), result["looked_for"],
              Cell(found, names), told or NOT_STATED)
