@@ -400,7 +400,9 @@ def without_figures(patch: pytest.MonkeyPatch) -> Iterator[list[str]]:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(f"<svg><title>{kind}</title></svg>", encoding="utf-8")
 
-    def bind(context: Any, _: ProjectPaths, attachments: dict[str, str], document: str) -> bytes:
+    def bind(
+        context: Any, _: ProjectPaths, attachments: dict[str, str], document: str, __: object
+    ) -> bytes:
         return f"{document} {context['stamp']} {sorted(attachments.items())}".encode()
 
     patch.setattr("ketameta.build.draw_figure", draw)

@@ -25,7 +25,7 @@ from ketameta.analyses import AnalysisSpec, load_specs
 from ketameta.build import build
 from ketameta.inputs import load_evidence
 from ketameta.paths import ProjectPaths, project_paths
-from ketameta.report import Provenance, render_page
+from ketameta.report import Provenance, pdf_data, render_page
 
 #: Where the committed tables are built for the tests: kept, so that the next run builds only what
 #: has changed since.
@@ -83,6 +83,16 @@ def committed_specs() -> tuple[AnalysisSpec, ...]:
 def names_of(*kinds: str) -> list[str]:
     """Return the committed analyses of some kinds; all of them when none is given."""
     return [spec.name for spec in committed_specs() if not kinds or spec.kind in kinds]
+
+
+#: A PDF for each section, and all PDFs: paths below reports/ without their ending.
+PARTS = [f"supplement/{key}" for key in dict.fromkeys(spec.section for spec in committed_specs())]
+DOCUMENTS = ["report", "supplement", "supplement/studies-and-search", *PARTS]
+
+
+def printed_analyses() -> list[dict[str, Any]]:
+    """Return the texts of every analysis in print."""
+    return [item for name in PARTS for item in pdf_data(committed_context(), name)["analyses"]]
 
 
 @cache

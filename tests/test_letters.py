@@ -26,6 +26,7 @@ from ketameta.evidence.checks import run_checks
 from ketameta.plots import look
 from ketameta.report import pdf as pdf_module
 from ketameta.report import render_pdf, tables_of_evidence
+from ketameta.report.pdf import SOURCES
 from ketameta.typesetter import MARK, codes, not_shown
 from report_pages import committed_context
 
@@ -207,15 +208,12 @@ def listed(odd: Any, monkeypatch: pytest.MonkeyPatch, context: dict[str, Any]) -
         return real(data, *rest)
 
     monkeypatch.setattr(pdf_module, "_typeset", kept)
-    return render_pdf(context, odd, {}, "supplement"), seen
+    return render_pdf(context, odd, {}, SOURCES), seen
 
 
 @pytest.fixture
-def no_figures(tmp_path, monkeypatch):
+def no_figures(tmp_path):
     """The committed context, without its figures: the texts alone are set."""
-    monkeypatch.setattr(pdf_module, "_section", lambda section: {
-        "title": section.title, "intro": section.intro, "figures": [], "analyses": [],
-    })  # fmt: skip
     figures = tmp_path / "reports" / "figures"
     figures.mkdir(parents=True)
     (figures / "risk_of_bias.svg").write_text(
@@ -257,14 +255,14 @@ def test_a_text_that_is_refused_as_a_whole_is_set_in_the_report_s_font(no_figure
         return real(data, *rest)
 
     monkeypatch.setattr(pdf_module, "_typeset", refuses_once)
-    content = render_pdf(changed(citation="ᏣᎳᎩ Παπα"), no_figures, {}, "supplement")
+    content = render_pdf(changed(citation="ᏣᎳᎩ Παπα"), no_figures, {}, SOURCES)
     assert content.startswith(b"%PDF") and len(calls) == 2
     assert calls[1]["references"][0]["citation"] == f"{MARK * 3} Παπα"
 
 
 @pytest.mark.skipif(shutil.which("pdftotext") is None, reason="pdftotext is not installed")
 def test_the_pdf_prints_what_it_lists(odd, tmp_path):
-    text = read_back((odd.reports / "supplement.pdf").read_bytes(), tmp_path)
+    text = read_back((odd.reports / "supplement/studies-and-search.pdf").read_bytes(), tmp_path)
     assert "Characters that this PDF cannot show" in text
     assert "U+738B U+5C0F U+660E" in " ".join(text.split())
     assert "Παπαδόπουλος" in text

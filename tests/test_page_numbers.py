@@ -25,15 +25,17 @@ from ketameta.analyses import numbers_of as moderators_of
 from ketameta.effects.conversions import Z95
 from ketameta.inputs import load_evidence
 from ketameta.paths import project_paths
-from ketameta.report import DOCUMENTS, Study, glossary, pdf_data, render_page
+from ketameta.report import Study, glossary, pdf_data, render_page
 from page_units import Unit, Units, numbers_of
 from report_pages import (
+    DOCUMENTS,
     committed_build,
     committed_context,
     committed_pages,
     committed_results,
     file_of,
     names_of,
+    printed_analyses,
 )
 
 TEMPLATES = sorted(
@@ -383,6 +385,7 @@ SOURCES: dict[str, Callable[[Unit], list[Any]]] = {
     "map": of_map,
     "about": lambda unit: [headline(result) for result in of_links(unit)],
     "files": lambda _: [],
+    "pdf": lambda _: [],
     "untested": of_untested,
     "harm_facts": lambda unit: of_facts(unit) or [len(committed_context()["all_facts"].rows)],
     "summary": of_harms,
@@ -566,10 +569,7 @@ def page_numbers(article: str | None = None) -> set[str]:
 
 @pytest.mark.parametrize("name", names_of())
 def test_every_number_of_an_analysis_in_the_pdf_is_one_of_its_result(name: str) -> None:
-    listed = [
-        item for section in pdf_data(committed_context(), "supplement")["sections"]
-        for item in section["analyses"] if item["name"] == name
-    ]  # fmt: skip
+    listed = [item for item in printed_analyses() if item["name"] == name]
     # A question without a trial has a row in a table of its own.
     assert len(listed) == (committed_context()["results"][name]["k"] > 0)
     found = listed[0] if listed else {}
@@ -582,7 +582,7 @@ def test_every_number_of_an_analysis_in_the_pdf_is_one_of_its_result(name: str) 
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_every_other_number_of_the_pdf_stands_on_the_page(document: str) -> None:
     data = dict(pdf_data(committed_context(), document))
-    data.pop("sections", None)
+    data.pop("analyses", None)
     known = page_numbers()
     assert [n for text in pdf_texts(data) for n in numbers_of(text) if n not in known] == []
 
@@ -601,8 +601,8 @@ def test_the_typeset_pdf_prints_no_other_number(document: str) -> None:
     drawn = " ".join(unit.text for unit in units() if unit.tag == "text")
     known = {*re.findall(r"\d+", given), *re.findall(r"\d+", drawn)}
     known |= {str(number) for number in range(1, pages + 1)}
-    # The foot of each page names data and code by hashes, which are those of the last build.
-    prose = re.sub(r"\b(?:data|code) [0-9a-f]{12}\b", " ", text)
+    # The foot of each page names what it rests on or shows by hashes.
+    prose = re.sub(r"\b(?:data|results|contents) [0-9a-f]{12}\b", " ", text)
     assert Counter(n for n in re.findall(r"\d+", prose) if n not in known) == {}
 
 

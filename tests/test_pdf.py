@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import os
 import re
 import shutil
@@ -17,10 +18,10 @@ import typst
 from matplotlib.image import imread
 
 from ketameta.errors import ReportError, UsageError
-from ketameta.report import DOCUMENTS, pdf_data, render_pdf
+from ketameta.report import documents_of, pdf_data, render_pdf
 from ketameta.report import pdf as pdf_module
 from ketameta.typesetter import STANDARDS
-from report_pages import committed_build, committed_context
+from report_pages import DOCUMENTS, committed_build, committed_context, printed_analyses
 
 ATTACHED = {"effects.csv": "a,b\n1,2\n", "results.json": "{}", "inputs.json": "{}"}
 
@@ -30,18 +31,42 @@ def typeset() -> bytes:
     return render_pdf(committed_context(), committed_build(), ATTACHED)
 
 
-@pytest.fixture(scope="module")
-def both(typeset: bytes) -> dict[str, bytes]:
-    rest = render_pdf(committed_context(), committed_build(), ATTACHED, "supplement")
-    return {"report": typeset, "supplement": rest}
+def test_there_is_an_article_a_supplement_its_sources_and_a_part_for_each_section() -> None:
+    assert documents_of(committed_context()) == DOCUMENTS
+    built = committed_build().reports
+    assert {f"{name}.pdf" for name in DOCUMENTS} == {
+        path.relative_to(built).as_posix()
+        for path in [*built.glob("*.pdf"), *built.glob("supplement/*")]
+    }
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
-def test_it_declares_both_standards(both: dict[str, bytes], document: str) -> None:
+def test_it_declares_both_standards(document: str) -> None:
     # The compiler refuses a document that breaks a standard it is asked for; XMP states both.
     assert STANDARDS == ("ua-1", "a-3a")
-    assert b"pdfuaid:part>1<" in both[document]
-    assert b"pdfaid:part>3<" in both[document] and b"pdfaid:conformance>A<" in both[document]
+    made = (committed_build().reports / f"{document}.pdf").read_bytes()
+    assert b"pdfuaid:part>1<" in made
+    assert b"pdfaid:part>3<" in made and b"pdfaid:conformance>A<" in made
+
+
+def test_a_part_is_set_again_only_when_something_it_prints_changed() -> None:
+    asked: dict[str, str] = {}
+
+    def keep(name: str, _: Any, of: str) -> bytes:
+        asked[name] = of
+        return b""
+
+    context = committed_context()
+    other = {**context, "stamp": "another", "results_stamp": "another"}
+    seen = []
+    for given in (context, other, {**other, "citation": "Cite another."}):
+        for document in DOCUMENTS:
+            render_pdf(given, committed_build(), {}, document, keep)
+        seen.append(dict(asked))
+    assert len(asked) == len(DOCUMENTS)
+    changed = [{name for name in asked if one[name] != two[name]}
+               for one, two in itertools.pairwise(seen)]  # fmt: skip
+    assert changed == [{"pdf-report"}, set(asked)]
 
 
 def test_an_unknown_document_is_refused() -> None:
@@ -159,34 +184,32 @@ def test_results_effects_and_inputs_are_attached(typeset: bytes) -> None:
 
 
 def test_every_picture_has_words() -> None:
-    for section in pdf_data(committed_context(), "supplement")["sections"]:
-        for analysis in section["analyses"]:
-            assert analysis["figures"]
-            for figure in analysis["figures"]:
-                assert len(figure["alt"]) > 20
+    for analysis in printed_analyses():
+        assert analysis["figures"]
+        for figure in analysis["figures"]:
+            assert len(figure["alt"]) > 20
 
 
-@pytest.mark.parametrize("document", DOCUMENTS)
-def test_the_template_types_no_number_and_evaluates_no_text(document: str) -> None:
+@pytest.mark.parametrize("template", ["report", "supplement", "sources", "section", "style"])
+def test_the_template_types_no_number_and_evaluates_no_text(template: str) -> None:
     folder = Path(pdf_module.__file__).parent / "templates"
-    text = (folder / f"{document}.typ").read_text(encoding="utf-8")
+    assert len([*folder.glob("*.typ")]) == 5
+    text = (folder / f"{template}.typ").read_text(encoding="utf-8")
     assert "eval(" not in text
     prose = [line.partition("[")[2] for line in text.splitlines() if "[" in line]
     words = [re.sub(r"#[\w.()\"+ -]+", " ", line) for line in prose]
-    headings = [line for line in text.splitlines() if line.startswith("=")]
+    headings = [line for line in text.splitlines() if line.lstrip().startswith("=")]
     assert headings and not [line for line in headings if re.search(r"\d", line)]
     assert not [line for line in words if re.search(r"\b\d+(\.\d+)?\b(?!(pt|em|fr|cm|%))", line)]
 
 
 def test_every_text_of_the_pdf_comes_from_the_context() -> None:
-    data = pdf_data(committed_context(), "supplement")
     sentences = {
         " ".join(result["sentences"])
         for result in committed_context()["results"].values()
         if result["k"]
     }
-    shown = {a["sentences"] for section in data["sections"] for a in section["analyses"]}
-    assert shown == sentences
+    assert {analysis["sentences"] for analysis in printed_analyses()} == sentences
 
 
 @pytest.mark.parametrize("name", ["pdfinfo", "pdftotext"])

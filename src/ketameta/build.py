@@ -27,7 +27,15 @@ from ketameta.evidence.tables import data_files
 from ketameta.formatting import published
 from ketameta.inputs import InputTables, Say, load_inputs
 from ketameta.models.results import plain, terminal_bar
-from ketameta.paths import Keep, ProjectPaths, kept_before, kept_or_made, recover, write_atomically
+from ketameta.paths import (
+    Keep,
+    ProjectPaths,
+    kept_before,
+    kept_or_made,
+    made_anew,
+    recover,
+    write_atomically,
+)
 from ketameta.plots import draw_figure
 from ketameta.report.manifest import (
     INDEX,
@@ -95,18 +103,28 @@ class Drawing:
                 future.cancel()
             self._pool.shutdown(wait=True)
 
-    def add(self, plots: Iterable[Plot]) -> None:
-        """Have the figures drawn whose data, code or files changed."""
-        for plot in plots:
-            path = self._paths.figures / f"{plot.name}.svg"
+    def add(
+        self, plots: Callable[[], Iterable[Plot]], keep: Keep = made_anew, of: str = ""
+    ) -> None:
+        """Have the figures drawn whose data, code or files changed.
+
+        ``keep`` gives their stamps again where ``plots`` would give the same: ``of`` says what
+        they rest on, and begins with a name.
+        """
+        made = cache(lambda: {plot.name: plot for plot in plots()})
+        for name, stamp in keep(f"plots-{of.partition(' ')[0]}", lambda: self._stamps(made()), of):
+            path = self._paths.figures / f"{name}.svg"
             self._wanted.add(path.name)
-            data = json.dumps(plain(plot.data), sort_keys=True)
-            stamp = text_hash(f"{self._code}{plot.kind}{data}")
-            note = self._paths.build / "stamps" / f"figure-{plot.name}.txt"
-            if _unchanged(note, stamp, path, *self._cut(plot.name)):
+            note = self._paths.build / "stamps" / f"figure-{name}.txt"
+            if _unchanged(note, stamp, path, *self._cut(name)):
                 continue
             self._due.append((note, stamp, path, file_hash(path) if path.is_file() else ""))
-            self._start(plot, path)
+            self._start(made()[name], path)
+
+    def _stamps(self, plots: Mapping[str, Plot]) -> list[tuple[str, str]]:
+        """Return the name of each plot with a hash of what its figure shows, and of the code."""
+        data = {name: json.dumps(plain(plot.data), sort_keys=True) for name, plot in plots.items()}
+        return [(name, text_hash(f"{self._code}{plots[name].kind}{data[name]}")) for name in plots]
 
     def finish(self, progress: Progress | None = None) -> list[str]:
         """Wait for the figures, remove those of no result, and return the names that changed.
@@ -313,6 +331,7 @@ def build(
     notes = paths.build / "stamps"
     source = code_hash(())
     keep = partial(kept_or_made, cache, same + source)
+    keep_plots = partial(kept_or_made, cache, f"{source}{evidence.project}")
     tables = InputTables(evidence, same_data, partial(kept_before, cache), code)
     related = Related(
         {spec.name: spec for spec in specs}, tables.get, partial(kept_or_made, cache, code)
@@ -343,16 +362,17 @@ def build(
                     _note(own, seen, target)
                 _note(whole, stamp, target)
             results.append(json.loads(target.read_bytes()))
-            drawing.add(plots_of(results[-1], evidence.project))
+            shown_of = partial(plots_of, results[-1], evidence.project)
+            drawing.add(shown_of, keep_plots, f"{spec.name} {file_hash(target)}")
         written += remove_stray(paths.results, {f"{spec.name}.json" for spec in specs}, paths)
         by_name = {result["name"]: result for result in results}
         told = (evidence.rows(name) for name in ("registry", "harm_facts"))
         claims = ledger(inputs.claims, by_name, *told)
         written += _write_if_changed(paths, paths.reports / "claims.json", _json_text(claims))
         say("Drawing figures")
-        drawing.add(page_plots(results, evidence))
+        drawing.add(partial(page_plots, results, evidence))
         shown = evidence_map(keep("map", partial(map_cells, evidence)))
-        drawing.add([] if shown is None else [shown])
+        drawing.add(lambda: [] if shown is None else [shown])
         written += drawing.finish(terminal_bar("Drawing figures"))
     if figures_only:
         made = draw_pictures(paths.figures, paths.figures, drawing.names, paths.build / "stamps")
@@ -452,10 +472,11 @@ def _write_report(
     note = paths.build / "stamps" / "report.txt"
     made_of = contents_hash(paths)
     listed = paths.build / PUBLISHED
-    if note.is_file() and listed.is_file():
+    before = note.read_text(encoding="utf-8") if note.is_file() and listed.is_file() else ""
+    if before.startswith(made_of):
         names = stated_outputs(paths)
         manifest = manifest_text(paths, versions, names)
-        if note.read_text(encoding="utf-8") == text_hash(made_of + manifest):
+        if before == made_of + text_hash(manifest):
             return _finish(paths, names, manifest)
     effects_text = (paths.reports / "effects.csv").read_text(encoding="utf-8")
     files = _files(context(), paths, effects_text)
@@ -465,7 +486,7 @@ def _write_report(
     names = [*known, *files]
     manifest = manifest_text(paths, versions, names)
     written += _finish(paths, names, manifest)
-    write_atomically(note, text_hash(made_of + manifest))
+    write_atomically(note, made_of + text_hash(manifest))
     write_atomically(listed, "".join(f"reports/{name}\n" for name in [*names, MANIFEST]))
     return written
 
@@ -474,10 +495,9 @@ def _files(context: Context, paths: ProjectPaths, effects_text: str) -> dict[str
     """Return what the report writes, by path below ``reports/``; the effects go with the PDF."""
     from ketameta.analyses.result import schema_text
     from ketameta.evidence.findings import harmless
-    from ketameta.report.analysis_view import listed_tables
     from ketameta.report.html import render_pages
-    from ketameta.report.pdf import DOCUMENTS, render_pdf
-    from ketameta.report.tables import analysis_tables, tables_of
+    from ketameta.report.pdf import documents_of, render_pdf
+    from ketameta.report.tables import tables_of
 
     attachments = {
         "effects.csv": effects_text,
@@ -485,17 +505,15 @@ def _files(context: Context, paths: ProjectPaths, effects_text: str) -> dict[str
         "inputs.json": inputs_text(paths, context["versions"]),
     }
     cache = paths.build / "cache"
-    with ThreadPoolExecutor(len(DOCUMENTS)) as typesetting:  # which leaves this thread free
+    keep = partial(kept_or_made, cache, f"{code_hash(())}{package_versions()}")
+    with ThreadPoolExecutor(2) as typesetting:  # which leaves this thread free
         typeset = {
-            f"{name}.pdf": typesetting.submit(render_pdf, context, paths, attachments, name)
-            for name in DOCUMENTS
+            f"{name}.pdf": typesetting.submit(render_pdf, context, paths, attachments, name, keep)
+            for name in documents_of(context)
         }
         listed = {
             **tables_of(context),
-            **{
-                f"analysis-{name}.csv": analysis_tables(listed_tables(view))
-                for name, view in context["views"].items()
-            },
+            **{f"analysis-{name}.csv": view["csv"] for name, view in context["views"].items()},
         }
         return {
             **render_pages(context, cache),
@@ -515,7 +533,7 @@ def _finish(paths: ProjectPaths, names: Sequence[str], manifest: str) -> list[st
     return [
         *(
             name
-            for folder in ("tables", "questions")
+            for folder in ("tables", "questions", "supplement")
             for name in remove_stray(
                 paths.reports / folder, {file for where, _, file in kept if where == folder}, paths
             )

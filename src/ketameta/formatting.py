@@ -253,13 +253,14 @@ def format_ratio(value: float | None, digits: int = 2) -> str:
 
 
 #: A spreadsheet runs what starts with one of these, spaces and marks of direction before it or not.
-_RUN = ("=", "+", "-", "@", "\t", "\r")
-_BEFORE = " \u00a0\u200e\u200f\u202a\u202b\u202d\u202e\u2066\u2067\u2068\ufeff"
+_RUN = re.compile(
+    "[ \u00a0\u200e\u200f\u202a\u202b\u202d\u202e\u2066\u2067\u2068\ufeff]*[=+@\t\r-]"
+)
 _PLAIN_NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:[.,][0-9]*)?|[.,][0-9]+)(?:[eE][+-]?[0-9]+)?")
 
 
 def _would_run(cell: str) -> bool:
-    return cell.startswith(_RUN) or cell.lstrip(_BEFORE).startswith(_RUN)
+    return _RUN.match(cell) is not None
 
 
 def guarded(value: Any) -> str:

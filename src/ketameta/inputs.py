@@ -437,7 +437,8 @@ class InputTables:
         """By trial a hash of all that its effects are derived from."""
         told: dict[str, list[Any]] = {}
         for row in (row for rows in self._evidence.tables.values() for row in rows):
-            told.setdefault(row["study_id"], []).append(row)
+            cells = (row.table, row.file, row.line, row.texts, row.numbers, row.flags)
+            told.setdefault(row["study_id"], []).append(cells)
         shared = repr((self._code, self._evidence.project, told.pop("", [])))
         return {
             study: hashlib.sha256(f"{shared}{rows!r}".encode()).hexdigest()

@@ -38,7 +38,7 @@ from ketameta.declared import (
 )
 from ketameta.errors import did_you_mean
 from ketameta.evidence.pairing import Assumptions
-from ketameta.evidence.project import DIRECTNESS, Moderator, Project
+from ketameta.evidence.project import DIRECTNESS, FITS_A_FILE, Moderator, Project
 from ketameta.measures import MIN_STUDIES_PER_LEVEL, Measure
 from ketameta.models.tau2 import DEFAULT_TAU2_METHOD, TAU2_METHODS
 
@@ -504,11 +504,12 @@ def _two_texts(value: Any) -> tuple[str, str]:
 
 
 def _section(value: Any, info: ValidationInfo) -> Any:
-    """Refuse a section that the project does not declare; any text where it declares none."""
+    """Refuse a section that the project does not declare; any that names a file if it has none."""
     known = info.context["known"].get("section") if info.context else None
     if known:
         return one_of(known).func(value, info)  # type: ignore[call-arg]
-    return needed(": name the part of the report").func(value, info)  # type: ignore[call-arg]
+    named = needed(": name the part of the report").func(value, info)  # type: ignore[call-arg]
+    return FITS_A_FILE.func(named)  # type: ignore[call-arg]
 
 
 class AnalysisSpec(Table):

@@ -65,7 +65,8 @@ def _pattern(value: str) -> str:
 
 _WORD = r"[a-z0-9]+(?:_[a-z0-9]+)*"
 ColumnName = Annotated[NeededText, _fits(_WORD, "lower-case words joined by _ name a column")]
-FileName = Annotated[NeededText, _fits(_WORD, "lower-case words joined by _ name a file")]
+FITS_A_FILE = _fits(_WORD, "lower-case words joined by _ name a file")
+FileName = Annotated[NeededText, FITS_A_FILE]
 #: Words and a word that other tables of the file declare, and names of analyses.
 Declared = Annotated[Words, words_of(said_by="[words] declares")]
 ModeratorNames = Annotated[Words, words_of(said_by="the [[moderator]] tables declare")]
@@ -179,9 +180,9 @@ class Moderator(Table):
 
 
 class Section(Table):
-    """A part of the report, in reading order."""
+    """A part of the report, in reading order; its key names a page and a PDF."""
 
-    key: NeededText = ""
+    key: FileName = ""
     title: NeededText = ""
     intro: Text = ""
 

@@ -36,7 +36,7 @@ def stated(word: str) -> str:
     return "" if word == "not_reported" else word
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # without slots thousands are read back in half of the time
 class Row:
     """One row of one table.
 

@@ -266,10 +266,11 @@ class Bubble:
         """Return the plot in sentences, in numbers."""
         scale = self.scale
         values = [x for _, x, _, _ in self.trials]
+        digits = 0 if all(float(x).is_integer() for x in values) else 1
+        low, high = (format_number(x, digits) for x in (min(values), max(values)))
         sentences = [
             f"Bubble plot{f': {self.title}' if self.title else ''}.",
-            f"{plural(len(values), 'trial')}; {self.moderator} from {format_number(min(values), 1)}"
-            f" to {format_number(max(values), 1)}.",
+            f"{plural(len(values), 'trial')}; {self.moderator} from {low} to {high}.",
         ]
         if any(self.by_rule):
             set_so = sum(self.by_rule)

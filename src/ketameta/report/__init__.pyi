@@ -37,7 +37,7 @@ from ketameta.report.manifest import result_changes as result_changes
 from ketameta.report.manifest import source_files as source_files
 from ketameta.report.manifest import stated_outputs as stated_outputs
 from ketameta.report.manifest import text_hash as text_hash
-from ketameta.report.pdf import DOCUMENTS as DOCUMENTS
+from ketameta.report.pdf import documents_of as documents_of
 from ketameta.report.pdf import pdf_data as pdf_data
 from ketameta.report.pdf import render_pdf as render_pdf
 from ketameta.report.plots import Plot as Plot

@@ -46,6 +46,7 @@ from ketameta.report.estimates import (
     pooled_card,
     r_blocks,
 )
+from ketameta.report.manifest import text_hash
 from ketameta.report.plots import Plot, led_scale, plots_of
 from ketameta.report.provenance import (
     Card,
@@ -56,7 +57,7 @@ from ketameta.report.provenance import (
     rows_of,
     trial_of,
 )
-from ketameta.report.tables import Cell, Table
+from ketameta.report.tables import Cell, Table, analysis_tables
 
 
 def slope_words(result: AnalysisResult, project: Project = NOTHING_DECLARED) -> dict[str, str]:
@@ -149,7 +150,10 @@ class Figure(TypedDict):
 
 
 class AnalysisView(AnalysisResult):
-    """One result with what the report shows for it; the forest plot is the first figure."""
+    """One result with what the report shows for it; the forest plot is the first figure.
+
+    ``csv`` is the file of its tables, ``content`` a hash of all the rest.
+    """
 
     status_words: str
     led_by_another: str
@@ -174,6 +178,8 @@ class AnalysisView(AnalysisResult):
     zero_words: str
     leave_one_out_words: str
     left: list[str]
+    csv: str
+    content: str
 
 
 def analysis_view(
@@ -189,7 +195,7 @@ def analysis_view(
     cards = provenance.cards(result, studies)
     plots = plots_of(result, project)
     forest, *more = (plot_view(paths, plot) for plot in plots)
-    return {
+    view: AnalysisView = {
         **result,
         "status_words": STATUS_WORDS[result["status"]],
         "led_by_another": led_by_another(result["headline"]),
@@ -240,7 +246,10 @@ def analysis_view(
         "zero_words": _zero_words(result),
         "leave_one_out_words": _leave_one_out(result, measure),
         "left": _left(result, project),
+        "csv": "",
+        "content": "",
     }
+    return {**view, "csv": analysis_tables(listed_tables(view)), "content": text_hash(f"{view}")}
 
 
 def tables_in(found: Tables) -> list[Table]:

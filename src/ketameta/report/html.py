@@ -129,19 +129,20 @@ def render_pages(context: Report, cache: Path | None = None) -> dict[str, str]:
     shared = ("ask", "glossary", "lead", "living", "places", "project", "report_name", "title")
     of_all = {name: part for name, part in context.items() if name in (*shared, "versions")}
 
+    pages = [replace(other, analyses=(), text=[]) for other in context["pages"]]
+    same = text_hash(f"{of_all} {pages}")
+
     def question(page: Page) -> str:
-        seen = {
-            **of_all,
-            "pages": [replace(other, analyses=(), text=[]) for other in context["pages"]],
-            "views": {name: context["views"][name] for name in page.analyses},
+        views = {name: context["views"][name] for name in page.analyses}
+        own = {
             "page_figures": {page.key: context["page_figures"].get(page.key)},
             "page_facts": {page.key: context["page_facts"].get(page.key)},
             "untested": context["untested"] if page.untested else [],
         }
-        make = partial(
-            render_page, cast("Report", seen), page.file, "question.html.j2", page, cache
-        )
-        return keep(f"page-{page.key}", make, of=f"{page} {seen}")
+        contents = [view["content"] for view in views.values()]
+        seen = cast("Report", {**of_all, "pages": pages, "views": views, **own})
+        make = partial(render_page, seen, page.file, "question.html.j2", page, cache)
+        return keep(f"page-{page.key}", make, of=f"{same} {page} {own} {contents}")
 
     return {
         "report.html": render_page(context, "report.html", "front.html.j2", cache=cache),

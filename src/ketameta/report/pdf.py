@@ -1,5 +1,7 @@
-"""Typesets the report as two PDFs, from the same context as the pages: article and supplement.
+"""Typesets the report as PDFs, from the same context as the pages: article and supplement.
 
+The supplement is one PDF of what all analyses share, one of what they rest on, and one of the
+analyses of each section: a reader takes one subject, and what did not change is not set again.
 Texts reach the typesetter as data, so nothing in them can act as markup. What its fonts cannot
 show is marked in the text and listed at the end; no character stops the report.
 
@@ -12,6 +14,7 @@ import json
 import re
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from html import unescape
 from importlib.resources import files
 from pathlib import Path
@@ -20,9 +23,10 @@ from textwrap import wrap
 from ketameta.errors import ReportError, check_choice
 from ketameta.evidence.findings import harmless
 from ketameta.formatting import format_count, plural
-from ketameta.paths import ProjectPaths
+from ketameta.paths import Keep, ProjectPaths, made_anew
 from ketameta.report.analysis_view import Figure, tables_in
 from ketameta.report.context import Context, Section
+from ketameta.report.manifest import text_hash
 from ketameta.report.prose import Parts, given_words
 from ketameta.report.tables import Table
 from ketameta.typesetter import MARK, STANDARDS, codes, fonts, not_shown
@@ -30,8 +34,9 @@ from ketameta.typesetter import MARK, STANDARDS, codes, fonts, not_shown
 #: What a template of the typesetter reads: texts, numbers, and lists and tables of them.
 Plain = str | float | bool | None | Sequence["Plain"] | Mapping[str, "Plain"]
 Texts = Mapping[str, Plain]
-#: The article of a dozen pages, and everything else. Each has a template of its name.
-DOCUMENTS = ("report", "supplement")
+#: The article of a dozen pages, what all analyses share, and what they rest on. Beside the last
+#: stands a PDF for each section; no key of a section has a hyphen.
+ARTICLE, SUPPLEMENT, SOURCES = "report", "supplement", "supplement/studies-and-search"
 
 
 #: Keys whose texts are not drawn: names, addresses, and what is read out in place of a picture.
@@ -52,9 +57,10 @@ def render_pdf(
     context: Context,
     paths: ProjectPaths,
     attachments: Mapping[str, str],
-    document: str = "report",
+    document: str = ARTICLE,
+    keep: Keep = made_anew,
 ) -> bytes:
-    """Return the report as PDF/UA-1 and PDF/A-3a; the same bytes for the same context.
+    """Return a part of the report as PDF/UA-1 and PDF/A-3a; the same bytes for the same context.
 
     Parameters
     ----------
@@ -64,7 +70,11 @@ def render_pdf(
         Where the figures are.
     attachments : mapping
         Text of each attached file by its name; only the article has any.
-    document : {"report", "supplement"}
+    document : str
+        One of :func:`documents_of`.
+    keep : callable
+        Given a name, what makes a PDF, and all that it prints: what did not change is not set
+        again.
 
     Raises
     ------
@@ -77,25 +87,38 @@ def render_pdf(
     a text all the same, because several alphabets meet in it, the report is set in its own font
     alone.
     """
-    import typst
-
-    check_choice("document", document, DOCUMENTS)
-    attached = attachments if document == DOCUMENTS[0] else {}
+    attached = attachments if document == ARTICLE else {}
     listed: Plain = [
         {"name": name, "relationship": relationship, "mime": mime, "description": description}
         for name, relationship, mime, description in _ATTACHED
         if name in attached
     ]
-    data = {**pdf_data(context, document), "attachments": listed}
+    data: Texts = {**pdf_data(context, document), "attachments": listed}
     wanted = _figure_names(data)
     pictures = {
         path.name: path.read_text(encoding="utf-8")
         for path in sorted([*paths.figures.glob("*.svg"), *paths.pages.glob("*.svg")])
         if path.stem in wanted
     }
+    printed = text_hash(json.dumps([data, pictures, attached], ensure_ascii=False))
+    stamp = f"contents {printed[:12]}"
+    if document == ARTICLE:
+        stamp = f"data {context['stamp']} \u00b7 results {context['results_stamp']}"
+    data = {**data, "stamp": f"ketameta {context['versions']['ketameta']} \u00b7 {stamp}"}
+    template = _KINDS[document][0] if document in _KINDS else "section"
+    make = partial(_shown, data, pictures, attached, template)
+    return keep(f"pdf-{document.replace('/', '_')}", make, of=f"{printed}{stamp}")
+
+
+def _shown(
+    data: Texts, pictures: Mapping[str, str], attached: Mapping[str, str], template: str
+) -> bytes:
+    """Return the PDF of texts and figures, marked where it cannot show them."""
+    import typst
+
     for alone in (False, True):
         try:
-            return _typeset(*_showable(data, pictures, alone=alone), attached, document)
+            return _typeset(*_showable(data, pictures, alone=alone), attached, template)
         except typst.TypstError as error:
             refused = error
     raise ReportError(f"the PDF could not be typeset: {refused}") from refused
@@ -103,16 +126,16 @@ def render_pdf(
 
 def _typeset(
     data: Texts, pictures: Mapping[str, str], attachments: Mapping[str, str],
-    document: str,
+    template: str,
 ) -> bytes:  # fmt: skip
     """Return the PDF of texts and figures, all of which it can show."""
     import typst
 
     with tempfile.TemporaryDirectory(prefix="ketameta-pdf-") as folder:
         root = Path(folder)
-        for name in ("style.typ", f"{document}.typ"):
-            template = files("ketameta.report").joinpath(f"templates/{name}")
-            (root / name).write_text(template.read_text(encoding="utf-8"), encoding="utf-8")
+        for name in ("style.typ", f"{template}.typ"):
+            file = files("ketameta.report").joinpath(f"templates/{name}")
+            (root / name).write_text(file.read_text(encoding="utf-8"), encoding="utf-8")
         text = json.dumps(data, ensure_ascii=False, allow_nan=False)
         (root / "report.json").write_text(text, encoding="utf-8")
         (root / "figures").mkdir()
@@ -122,7 +145,7 @@ def _typeset(
         for name, content in attachments.items():
             (root / "attached" / name).write_text(content, encoding="utf-8", newline="\n")
         made: bytes = typst.compile(
-            str(root / f"{document}.typ"),
+            str(root / f"{template}.typ"),
             root=str(root),
             format="pdf",
             font_paths=fonts(),
@@ -184,25 +207,32 @@ def _each_text(
     return value
 
 
-def pdf_data(context: Context, document: str = "report") -> Texts:
+def documents_of(context: Context) -> list[str]:
+    """Return the names of the PDFs, as paths below ``reports/`` without their ending."""
+    parts = [part.key for part in context["sections"] if any(item["k"] for item in part.analyses)]
+    return [*_KINDS, *(f"{SUPPLEMENT}/{key}" for key in parts)]
+
+
+def pdf_data(context: Context, document: str = ARTICLE) -> Texts:
     """Return every text of a PDF, in the order of its pages; nothing but plain values."""
+    check_choice("document", document, documents_of(context))
     search, living, about = context["search"], context["living"], context["project"].project
     shared: Texts = {
         "lead": context["lead"],
         "author": about.authors,
         "keywords": about.keywords,
-        "stamp": f"ketameta {context['versions']['ketameta']} \u00b7 data {context['stamp']} "
-        f"\u00b7 results {context['results_stamp']}",
+        "report": context["title"],
         "closed": [int(part) for part in living["searched"].split("-") if part],
         "dates": f"Search closed {living['searched']}; next search due {living['due']}."
         if living["due"]
         else f"{search.search.kind}.",
-        "methods": context["methods"],
-        "limitations": context["limitations"],
         "check": context["check_words"],
         "citation": context["citation"],
     }
-    return {**shared, **(_article if document == DOCUMENTS[0] else _supplement)(context)}
+    if document in _KINDS:
+        return {**shared, **_KINDS[document][1](context)}
+    key = document.rpartition("/")[2]
+    return {**shared, **next(_section(part) for part in context["sections"] if part.key == key)}
 
 
 def _article(context: Context) -> Texts:
@@ -236,10 +266,36 @@ def _article(context: Context) -> Texts:
         "map_figure": {"name": "evidence_map", "alt": drawn["alt"] if drawn else ""},
         "claims": _table(context["listed"]["verdicts"]),
         "who": context["who"],
+        "methods": context["methods"],
+        "limitations": context["limitations"],
     }
 
 
 def _supplement(context: Context) -> Texts:
+    listed = context["listed"]
+    titles = {f"{SUPPLEMENT}/{part.key}": part.title for part in context["sections"]}
+    return {
+        "title": f"Supplement: {context['title']}",
+        "all_findings": _table(context["all_findings"]),
+        "untested": [_table(table) for table in context["untested"]],
+        "parts": [
+            [titles.get(name, "What was searched and read: studies, references and corrections"),
+             f"{name}.pdf"]
+            for name in documents_of(context) if name.startswith(f"{SUPPLEMENT}/")
+        ],
+        "moderators": _table(listed["moderators"]),
+        "headlines": _table(listed["headlines"]),
+        "claims": [_table(listed[name]) for name in ("claims", "untraceable") if listed[name]],
+        "map": _table(context["map_table"]),
+        "methods": context["methods"],
+        "routes": _table(listed["routes"]),
+        "software": ", ".join(f"{name} {value}" for name, value in context["versions"].items()),
+        "limitations": context["limitations"],
+        "glossary": [{"term": term.name, "meaning": term.meaning} for term in context["glossary"]],
+    }  # fmt: skip
+
+
+def _sources(context: Context) -> Texts:
     search, flow, bias = context["search"], context["flow"], context["bias_figure"]
     listed, counts = context["listed"], flow.counts
     boxes = [*flow.before]
@@ -251,21 +307,7 @@ def _supplement(context: Context) -> Texts:
         ]
     boxes.append(("Studies that enter an analysis", flow.studies_used))
     return {
-        "title": f"Supplement: {context['title']}",
-        "all_findings": _table(context["all_findings"]),
-        "untested": [_table(table) for table in context["untested"]],
-        "sections": [_section(section) for section in context["sections"]],
-        "moderators": _table(listed["moderators"]),
-        "headlines": _table(listed["headlines"]),
-        "claims": [_table(listed[name]) for name in ("claims", "untraceable") if listed[name]],
-        "map": _table(context["map_table"]),
-        "studies": _table(listed["studies"]),
-        "bias": context["no_risk_of_bias"]
-        if not context["risk_of_bias"]
-        else f"Judged in {plural(len(context['risk_of_bias']), 'row')}; the pages list them.",
-        "bias_figures": [] if bias is None else _pages(bias),
-        "routes": _table(listed["routes"]),
-        "software": ", ".join(f"{name} {value}" for name, value in context["versions"].items()),
+        "title": "What was searched and read",
         "search": {
             "kind": f"{search.search.kind}. {search.search.counts_note}",
             "nothing": [item.looked_for for item in search.nothing_found],
@@ -278,6 +320,11 @@ def _supplement(context: Context) -> Texts:
             }
             for label, count in boxes
         ],
+        "studies": _table(listed["studies"]),
+        "bias": context["no_risk_of_bias"]
+        if not context["risk_of_bias"]
+        else f"Judged in {plural(len(context['risk_of_bias']), 'row')}; the pages list them.",
+        "bias_figures": [] if bias is None else _pages(bias),
         "corrections": _table(listed["corrections"]),
         "registry": _table(
             listed["registry"] and listed["registry"].only("Registry", "Trial", "Status as read")
@@ -286,7 +333,6 @@ def _supplement(context: Context) -> Texts:
             f"{label} {count}" for label, count in context["registry_counts"]
         ),
         "exclusions": _table(listed["exclusion_reasons"]),
-        "glossary": [{"term": term.name, "meaning": term.meaning} for term in context["glossary"]],
         "references": [
             {
                 "number": str(study.number),
@@ -317,7 +363,7 @@ def _table(table: Table | None) -> Plain:
         else max((sum(map(len, texts)) / len(texts)) ** 0.6, len(column.label) / 1.8, 8)
         for column, texts in columns
     ]
-    heads = ["\n".join(wrap(one.label, 9)) if one.kind == "n" else one.label
+    heads = ["\n".join(wrap(one.label, 9, break_long_words=False)) if one.kind == "n" else one.label
              for one in table.columns]  # fmt: skip
     return {"caption": table.caption, "header": heads, "shares": shares, "rows": table.texts}
 
@@ -373,3 +419,11 @@ def _section(section: Section) -> Texts:
             if item["k"]
         ],
     }
+
+
+#: Documents that every report has: their template, and what gives their texts.
+_KINDS: Mapping[str, tuple[str, Callable[[Context], Texts]]] = {
+    ARTICLE: ("report", _article),
+    SUPPLEMENT: ("supplement", _supplement),
+    SOURCES: ("sources", _sources),
+}

@@ -76,10 +76,9 @@ def beside_table(result: AnalysisResult) -> Table | None:
         open_ended = None in (item["estimate"], item["ci_low"], item["ci_high"])
         ends = bounds_words(item["ci_low"], item["ci_high"], measure)
         value = ends if open_ended else estimate_words(item, measure)
-        what = "one true effect assumed" if item["common_effect"] else ""
         same = item["measure"] == result["measure"]
         rows.append(
-            (Cell(item["label"], what),
+            (item["label"],
              lower_first(result["measure_label"]) if same else measure_words(measure),
              str(item["k"]), item["withheld"] or value)
         )  # fmt: skip

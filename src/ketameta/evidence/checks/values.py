@@ -264,8 +264,8 @@ def declaration_letters(paths: ProjectPaths) -> Iterator[Finding]:
     ]
     missing = not_shown(harmless(line) for _, _, line in lines)
     for path, number, line in lines:
-        harmful = sorted({letter for letter in line if harmless(letter) != letter})[:_NAMED]
-        if harmful:
+        if harmless(line) != line:
+            harmful = sorted({letter for letter in line if harmless(letter) != letter})[:_NAMED]
             named = (f"{kind_of_character(letter)} (U+{ord(letter):04X})" for letter in harmful)
             advice = f"the line contains {' and '.join(named)}, which is left out", "delete it"
             yield _letter_finding("hidden_character", paths.relative(path), number, line, advice)
