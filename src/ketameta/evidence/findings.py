@@ -324,8 +324,12 @@ _CHAIN = re.compile(rf"(?<![\w-])[\w-]++(?:[ \t]*+\.[ \t]*+[\w-]++){{{_DEEPEST},
 _MEND = "look for a missing quotation mark, bracket or equals sign there"
 
 
-#: Files are read for their letters and for what they say; nobody changes what was read.
-_loaded = lru_cache(256)(tomllib.loads)
+@lru_cache(256)
+def _loaded(text: str) -> tuple[dict[str, Any] | None, list[tuple[str, str, str]]]:
+    """Return a document, which nobody changes, or what in it nothing here can be."""
+    document = tomllib.loads(text)
+    odd = _odd(document)
+    return (None if odd else _each_text(document)), odd
 
 
 def read_toml(path: Path, file: str) -> tuple[dict[str, Any] | None, Lines, tuple[Finding, ...]]:
@@ -365,7 +369,7 @@ def read_toml(path: Path, file: str) -> tuple[dict[str, Any] | None, Lines, tupl
             findings.append(refused("names are joined too deeply", "write short names", number))
             return None, lines, tuple(findings)
     try:
-        document = _loaded(text)
+        document, odd = _loaded(text)
     except RecursionError:
         why = "lists or tables are nested too deeply"
         return None, lines, (*findings, refused(why, "nothing here needs more than four levels"))
@@ -384,11 +388,10 @@ def read_toml(path: Path, file: str) -> tuple[dict[str, Any] | None, Lines, tupl
         # What is not UTF-8 was read as another encoding: what follows from that is not said.
         wrong = [replace(item, check="toml_unreadable") for item in findings if item.is_error]
         return None, lines, tuple(wrong) or (*findings, refused(why, remedy, number))
-    odd = [
-        refused(why, remedy, lines.line_of(tuple(key.split("."))), key)
-        for key, why, remedy in _odd(document)
+    findings += [
+        refused(why, remedy, lines.line_of(tuple(key.split("."))), key) for key, why, remedy in odd
     ]
-    return (None if odd else _each_text(document)), lines, (*findings, *odd)
+    return document, lines, tuple(findings)
 
 
 def _each_text(value: Any) -> Any:

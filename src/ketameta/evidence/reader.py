@@ -12,6 +12,7 @@ import itertools
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -120,6 +121,7 @@ def column_letters(place: int) -> str:
     return text
 
 
+@lru_cache(10_000)
 def plain_name(cell: str) -> str:
     """Return a header cell in the spelling of the schema."""
     return without_hidden(cell).lower().replace(" ", "_").replace("-", "_")

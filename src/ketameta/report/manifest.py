@@ -64,16 +64,17 @@ def code_hash(without: Container[str] = ()) -> str:
     files and folders directly below the package that are left out.
     """
     digest = hashlib.sha256()
-    for name, content in package_code(Path(ketameta.__file__).parent):
+    for name, _, of_file in package_code(Path(ketameta.__file__).parent):
         if name.partition("/")[0] not in without:
-            digest.update(name.encode("utf-8") + content)
+            digest.update(name.encode("utf-8") + of_file)
     return digest.hexdigest()
 
 
 @cache
-def package_code(root: Path) -> list[tuple[str, bytes]]:
-    """Return name and content of each file of the package, read once: later ones do not run."""
-    return [(path.relative_to(root).as_posix(), path.read_bytes()) for path in code_files(root)]
+def package_code(root: Path) -> list[tuple[str, bytes, bytes]]:
+    """Return name, content and hash of each file of the package, read once: no later one runs."""
+    read = ((path.relative_to(root).as_posix(), path.read_bytes()) for path in code_files(root))
+    return [(name, content, hashlib.sha256(content).digest()) for name, content in read]
 
 
 def code_files(root: Path) -> list[Path]:
@@ -214,7 +215,7 @@ def contents_hash(paths: ProjectPaths) -> str:
 
 def _contents(paths: ProjectPaths) -> Iterator[tuple[str, bytes]]:
     """Yield the name below the archive's folder and the bytes of every file."""
-    for name, content in package_code(Path(ketameta.__file__).parent):
+    for name, content, _ in package_code(Path(ketameta.__file__).parent):
         yield f"src/ketameta/{name}", content
     for path in source_files(paths):
         yield paths.relative(path), path.read_bytes()

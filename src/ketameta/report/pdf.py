@@ -247,16 +247,18 @@ def _article(context: Context) -> Texts:
                 "title": page.title,
                 "sentences": page.part(""),
                 "others": _headed(page.others),
-                "summaries": [
+                # Without a summary the first figure that leaves room for words on its page.
+                "figures": [
                     figure
                     for view in context["page_figures"].get(page.key, ())
                     for figure in _pages(view)
-                ],
-                "figures": [
-                    _pages(views[name]["figures"][0])[0]
-                    for name in page.analyses
-                    if views[name]["k"] > 1
-                ],
+                ]
+                or [
+                    figure
+                    for view in (views[name] for name in page.analyses)
+                    if view["k"] > 1 and _is_low(view["figures"][0])
+                    for figure in _pages(view["figures"][0])
+                ][:1],
             }
             for page in context["pages"]
             if not page.untested
@@ -343,6 +345,12 @@ def _sources(context: Context) -> Texts:
             for study in context["studies"]
         ],
     }
+
+
+def _is_low(figure: Figure) -> bool:
+    """Return whether a figure is less than ten centimetres high."""
+    height = re.search(r'<svg[^>]*? height="([\d.]+)pt"', figure["svg"])
+    return height is not None and float(height[1]) < 10 / 2.54 * 72
 
 
 def _headed(parts: Parts) -> Plain:
