@@ -132,7 +132,7 @@ class SelectionModel(DrawsForest, Result):
 
 ROOT_TWO_PI = float(np.sqrt(2 * np.pi))
 #: Numbers of an array that a processor keeps at hand; larger ones take twice as long.
-CELLS = 6_000
+CELLS = 4_000
 
 
 class SelectionData(NamedTuple):
