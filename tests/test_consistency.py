@@ -176,6 +176,24 @@ def test_the_pdfs_have_the_findings_and_the_moderators() -> None:
             assert made[4] == format_p(row["p_holm"])
 
 
+def test_a_pooled_ratio_that_lies_outside_its_trials_says_so() -> None:
+    told = []
+    for result in committed_results():
+        led = result["headline"]
+        trials = [item for item in led["beside"] if item["code"] == "trial"]
+        alone = [item["estimate"] for item in trials if item["measure"] == led["measure"]]
+        alone = [estimate for estimate in alone if estimate is not None]
+        exact = led["rule"]["code"] == "few_trials_sparse" and len(alone) == led["k"]
+        outside = exact and not min(alone) <= led["estimate"] <= max(alone)
+        said = "found alone (" in led["disagreement"]
+        assert said == outside, result["name"]
+        if said:
+            where = "above" if led["estimate"] > max(alone) else "below"
+            assert f"lies {where} what each" in " ".join(result["sentences"])
+            told.append(result["name"])
+    assert told
+
+
 # --- pooled reports -------------------------------------------------------------------------------
 
 

@@ -113,8 +113,8 @@ def test_what_is_out_of_scope_is_not_mentioned(chosen: Any, more: str) -> None:
     ("more", "code", "reason"),
     [
         ('exclude = { alder_2014 = "retracted" }', "excluded", "retracted"),
-        ('comparator_class = ["active_placebo"]', "comparator_class", "comparator is placebo"),
-        ('comparator = ["midazolam"]', "comparator", "comparator is placebo"),
+        ('comparator_class = ["active_placebo"]', "comparator_class", "compared with placebo"),
+        ('comparator = ["midazolam"]', "comparator", "compared with placebo"),
         ('design = ["crossover_rct"]', "design", "design is parallel rct"),
         ('data_kind = ["change"]', "data_kind", "endpoint data are not used in this analysis"),
         ('instrument = ["madrs"]', "instrument", "instrument is hamd"),

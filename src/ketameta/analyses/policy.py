@@ -521,7 +521,9 @@ def _headline(
         absolute=absolute,
         absolute_withheld=withheld,
         beside=[item.beside() for item in others],
-        disagreement=_disagreement(side, others, k),
+        disagreement=" ".join(
+            filter(None, (_outside(lead, others), _disagreement(side, others, k)))
+        ),
         sentence="",
     )
     return {**headline, "sentence": _sentence(spec, headline, rows)}
@@ -652,6 +654,24 @@ def short_absolute(headline: Headline) -> str:
 
 def _more_or_fewer(value: float) -> str:
     return f"{per_thousand(abs(value))} {'more' if value >= 0 else 'fewer'}"
+
+
+def _outside(lead: _Estimate, others: Sequence[_Estimate]) -> str:
+    """Return that the middle of what few events leave possible is nobody's result, if it is so."""
+    alone = [item for item in others if item.code == "trial" and item.measure == lead.measure]
+    found = [item.estimate for item in alone if item.estimate is not None]
+    if lead.estimate is None or not lead.code.startswith("bayes_exact") or len(found) < lead.k:
+        return ""
+    low, high = min(found), max(found)
+    if low <= lead.estimate <= high:
+        return ""
+    where, reach = ("above", "up than down") if lead.estimate > high else ("below", "down than up")
+    ends = f"{written(low, lead.measure)} to {written(high, lead.measure)}"
+    return (
+        f"The pooled {measure_words(lead.measure)} lies {where} what each trial or report found "
+        f"alone ({ends}): it is the middle of all values that so few events leave possible, and "
+        f"those reach further {reach}."
+    )
 
 
 def _disagreement(side: Side, others: Sequence[_Estimate], k: int) -> str:

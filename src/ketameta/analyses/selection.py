@@ -493,8 +493,8 @@ def _rules(spec: AnalysisSpec) -> list[Rule]:
     """Return the rules of eligibility that a file states, in the order in which they are asked."""
     select, declared = spec.select, spec.project
     rules: list[Rule] = [
-        ("comparator_class", select.comparator_class, "comparator is {}"),
-        ("comparator", select.comparator, "comparator is {}"),
+        ("comparator_class", select.comparator_class, "compared with {}"),
+        ("comparator", select.comparator, "compared with {}"),
         ("design", select.design, "design is {}"),
         ("data_kind", select.data_kind, "{} data are not used in this analysis"),
         ("instrument", select.instrument, "instrument is {}"),
@@ -517,6 +517,8 @@ def _ineligible(row: Effect, spec: AnalysisSpec, rules: Sequence[Rule]) -> tuple
     for column, allowed, words in rules:
         value = row.get(column)
         if value not in allowed:
+            if column.startswith("comparator") and row["drug_class"] == row["comparator_class"]:
+                return column, "compares two treatments or doses of one class with each other"
             said = spec.project.labels.get(str(value), str(value)).replace("_", " ")
             return column, words.format(lower_first(said) or "not stated")
     if select.within and not keys & frozenset(select.subgroup_keys):

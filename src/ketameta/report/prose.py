@@ -97,7 +97,7 @@ def abstract(
         if (found := results.get(item.analysis))
     ]
     methods = [
-        f"{search.search.kind}; extraction closed {search.search.extraction_closed}."
+        f"{search.search.kind}; search closed {search.search.extraction_closed}."
         if search.source
         else f"{search.search.kind}.",
         f"{plural(counts['studies_extracted'], 'study', 'studies')} were extracted arm by arm; "

@@ -196,7 +196,7 @@ def network_table(result: AnalysisResult, cards: Mapping[str, str]) -> Table | N
              "" if effect is None else str(effect["k_direct"]),
              "reference" if effect is None else estimate_words(effect, measure),
              *(scores[place] if scores else ()),
-             _split_words(splits.get((name, net["reference"]))))
+             "" if effect is None else _split_words(splits.get((name, net["reference"]))))
         )  # fmt: skip
     head = (
         "Treatment", ("Direct trials", "n"), (f"Against {net['reference']} (interval)", "n"),
