@@ -218,8 +218,8 @@ def test_added_to_the_trials_there_are(tmp_path):
 def test_what_is_expected_has_unit_interval_and_direction(tmp_path):
     said = planned(tmp_path, TWO, 0.1)["sentences"][1]
     assert re.search(
-        r"its true effect is expected at .\d\.\d\d standard deviations, 95% prediction interval"
-        r" .+ to .+; below zero is benefit\)",
+        r"its true effect is expected at .\d\.\d\d standard deviations, with 95% probability"
+        r" within .+ to .+ by its Bayesian model; below zero is benefit\)",
         said,
     )
 

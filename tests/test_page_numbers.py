@@ -234,6 +234,7 @@ def of_answer(unit: Unit) -> list[Any]:
             result["small_study"],
             result["over_time"],
             list(derived(result)),
+            [row["label"] for row in result["unused"]],
             {k: v for k, v in (result["network"] or {}).items() if k in ("q", "tau2", "nodes")},
         ]
         for result in said
@@ -393,7 +394,7 @@ SOURCES: dict[str, Callable[[Unit], list[Any]]] = {
     "facts": of_facts,
     "certainty": lambda unit: (
         [[headline(r), r["events"]] for r in of_links(unit)]
-        or [len(committed_context()["all_findings"].rows)]
+        or [len(committed_context()["all_findings"].rows), [r["title"] for r in results().values()]]
     ),
     "moderators": of_moderator,
     "studies": numbered("study-", lambda study: study.facts["study_id"]),

@@ -18,10 +18,10 @@ import typst
 from matplotlib.image import imread
 
 from ketameta.errors import ReportError, UsageError
-from ketameta.report import documents_of, pdf_data, render_pdf
+from ketameta.report import documents_of, forest_data, pdf_data, render_pdf
 from ketameta.report import pdf as pdf_module
 from ketameta.typesetter import STANDARDS
-from report_pages import DOCUMENTS, committed_build, committed_context, printed_analyses
+from report_pages import DOCUMENTS, PARTS, committed_build, committed_context, printed_analyses
 
 ATTACHED = {"effects.csv": "a,b\n1,2\n", "results.json": "{}", "inputs.json": "{}"}
 
@@ -188,6 +188,30 @@ def test_every_picture_has_words() -> None:
         assert analysis["figures"]
         for figure in analysis["figures"]:
             assert len(figure["alt"]) > 20
+
+
+def test_every_question_without_a_trial_stands_in_the_part_of_its_section() -> None:
+    context, asked = committed_context(), []
+    for name in PARTS:
+        data = pdf_data(context, name)
+        told = [row[0].partition("\n")[0] for table in data["untested"] for row in table["rows"]]
+        mine = {r["title"] for r in context["results"].values() if r["section"] in name.split("/")}
+        assert set(told) <= mine
+        asked += told
+        is_harms = name.endswith(f"/{context['project'].harms.section}")
+        assert bool(data["facts"]) == is_harms, "absence of trials is no absence of harm"
+    empty = [result["title"] for result in context["results"].values() if not result["k"]]
+    assert sorted(asked) == sorted(empty)
+
+
+def test_groups_of_two_measures_name_the_measure_of_each_row() -> None:
+    result = committed_context()["results"]["harm_confusion_other_comparisons"]
+    drawn = forest_data(result)
+    named = {trial.tag: trial.estimate for group in drawn.groups for trial in group.trials}
+    assert set(named) == {"risk ratio", "odds ratio"}
+    assert drawn.scale.label == "Risk ratio or odds ratio"
+    by_measure = {g["headline"]["effect"]: g["headline"]["estimate"] for g in result["groups"]}
+    assert named["risk ratio"] == by_measure["risk ratio"]
 
 
 @pytest.mark.parametrize("template", ["report", "supplement", "sources", "section", "style"])

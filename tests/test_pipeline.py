@@ -149,6 +149,7 @@ def test_a_changed_cell_recomputes_only_the_analyses_it_reaches(
         "reports/supplement.pdf",
         "reports/supplement/studies-and-search.pdf",
         "reports/supplement/mood.pdf",
+        "reports/supplement/harms.pdf",
         "reports/manifest.json",
         "reports/tables/analysis-rapid.csv",
         "reports/tables/sensitivity.csv",

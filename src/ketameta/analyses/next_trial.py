@@ -21,7 +21,7 @@ from ketameta.analyses.parts import NextTrial as NextTrialResult
 from ketameta.analyses.policy import prior_scale_of
 from ketameta.analyses.rows import study_rows
 from ketameta.analyses.selection import select_effects
-from ketameta.analyses.sentences import words_of
+from ketameta.analyses.sentences import lower_first
 from ketameta.errors import SpecError, did_you_mean
 from ketameta.evidence.pairing import Assumptions
 from ketameta.formatting import (
@@ -177,7 +177,8 @@ def _prior_sentence(prior: Prior, result: NextTrialResult) -> str:
     text = (
         f"If the new treatment acts like one more trial of {name} "
         f"({plural(prior['k'], 'trial')}; its true effect is expected at "
-        f"{format_number(prior['median'])} {unit}, 95% prediction interval {interval}; "
+        f"{format_number(prior['median'])} {unit}, with 95% probability within {interval} by its "
+        "Bayesian model; "
         f"{'below' if declared['important_difference'] < 0 else 'above'} zero is benefit), "
     )
     first = prior["sizes"][0]
@@ -482,7 +483,7 @@ class Related:
         return PriorTrials(
             name,
             group,
-            f"{other.title}: {words_of(group)}" if group else other.title,
+            f"{other.title}: {lower_first(other.project.label(group))}" if group else other.title,
             tuple(row["estimate"] for row in kept),
             tuple(row["variance"] for row in kept),
             prior_scale_of(other, kept),

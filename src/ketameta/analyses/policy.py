@@ -580,11 +580,13 @@ def _who(spec: AnalysisSpec, rows: Rows, k: int) -> Studied:
     by_choice = sum(not _is_randomised(row) for row in rows)
     second_hand = 0 if pools else sum(row.get("access") == "secondary" for row in rows)
     labels = sum(row.get("source_type") == "label" for row in rows)
+    assumed = sum(bool(row.get("assumption")) for row in rows)
     through = "a secondary source" if second_hand == 1 else "secondary sources"
     noted = [
         *([f"{'' if by_choice == k else f'{by_choice} '}not randomised"] if by_choice else []),
         *([f"{second_hand} through {through}"] if second_hand else []),
         *([f"{'' if labels == k else f'{labels} '}read in the product label"] if labels else []),
+        *([f"{'' if assumed == k else f'{assumed} '}with assumed numbers"] if assumed else []),
     ]
     sources = trials_words(k, pools) + (f" ({'; '.join(noted)})" if noted else "")
     comparator = listed("comparator", " or ")

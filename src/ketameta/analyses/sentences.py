@@ -516,12 +516,15 @@ def _assumed_words(rows: list[StudyRow]) -> str:
     trials: dict[str, list[str]] = {}
     for row in rows:
         if row["assumption"]:
-            parts = dict.fromkeys(row["assumption"].split("; "))
-            words = ", ".join(_part_words(part) for part in parts)
-            trials.setdefault(words, []).append(row["label"])
+            trials.setdefault(assumption_words(row["assumption"]), []).append(row["label"])
     return "; ".join(
         f"{words} ({', '.join(dict.fromkeys(names))})" for words, names in sorted(trials.items())
     )
+
+
+def assumption_words(assumption: str) -> str:
+    """Return what a row takes for granted, as a reader would say it."""
+    return ", ".join(_part_words(part) for part in dict.fromkeys(assumption.split("; ")))
 
 
 def _part_words(part: str) -> str:

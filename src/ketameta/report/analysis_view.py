@@ -79,7 +79,8 @@ def slope_words(result: AnalysisResult, project: Project = NOTHING_DECLARED) -> 
         change = _change(slope, step, measure)
         said = [f"{words[:1].upper()}{words[1:]}: the {measure_words(measure)} {change}{between}."]
         if "reading" in item:
-            span = f"From {item['first']:g} to {item['last']:g}, which these trials cover, it"
+            unit = f" {moderator.unit}".rstrip()
+            span = f"From {item['first']:g} to {item['last']:g}{unit}, which these trials cover, it"
             said.append(f"{span} {_change(slope, item['last'] - item['first'], measure)}.")
             turned = [
                 f"\u201c{one['label']}\u201d"
@@ -91,8 +92,12 @@ def slope_words(result: AnalysisResult, project: Project = NOTHING_DECLARED) -> 
             # On the scale of the model no effect is 0, of ratios too.
             sides = {value > 0 for value in item["line"]["estimate"] or ()}
             if item["reading"] in ("rises", "falls") and len(sides) == 1:
-                stays = result["favours"][sides.pop()]
-                said[-1] = f"{said[-1][:-1]}, and stays on the side \u201c{stays}\u201d."
+                stays = sides.pop()
+                grows = "larger" if stays == (item["reading"] == "rises") else "smaller"
+                side = result["favours"][stays]
+                said[-1] = (
+                    f"With more of it the effect gets {grows}, all on the side \u201c{side}\u201d."
+                )
         found[item["moderator"]] = " ".join(said)
     return found
 

@@ -121,6 +121,7 @@ class Context(Listed):
     cards: list[front.CardView]
     ask: prose.Parts
     all_findings: Table
+    several: str
     clinicians: Table
     claim_lines: list[Cell]
     map_table: Table | None
@@ -215,6 +216,7 @@ def report_context(
     first = {by_name[name]["section"]: p.key for p in reversed(pages) for name in p.analyses}
     bias = risk_of_bias(results, evidence)
     findings = summary_of_findings(results)
+    every = front.all_findings(findings, by_name)
     cells = keep("map", partial(map_cells, evidence))
     drawn = evidence_map(cells)
     registry, screening = evidence.rows("registry"), evidence.rows("screening")
@@ -259,7 +261,8 @@ def report_context(
         "answer": text("answer"),
         "cards": front.cards_of(project, by_name, text),
         "ask": text("ask"),
-        "all_findings": front.all_findings(findings, by_name),
+        "all_findings": every,
+        "several": front.several_words(results, every),
         "clinicians": front.finding_table(project, by_name),
         "claim_lines": front.claim_lines(claims),
         "map_table": None if cells is None else map_table(cells),

@@ -42,11 +42,11 @@ def tables_of_evidence(lists: Listed) -> dict[str, Table | None]:
         "studies": _studies(lists["studies"], lists["study_columns"]),
         "risk_of_bias": Table.of(
             "Risk of bias",
-            ("Study", "Tool", "Domain", "Judgement", ("Why", "wide")),
+            ("Study", "Tool", "Domain", "Judgement", ("Why", "wide"), ("Judged by", "wide")),
             [
                 (label(row["study_id"]),
                  *map(words_of_code, (row["tool"], row["domain"], row["judgement"])),
-                 row["support"])
+                 row["support"], row["judged_by"])
                 for row in lists["risk_of_bias"]
             ],
         ),

@@ -176,12 +176,15 @@ def compared_words(results: Sequence[AnalysisResult]) -> str:
     led = [result["headline"] for result in results]
     rows = [row for result in results for row in rows_of(result)]
     days = [row["time_days"] for row in rows if row["time_days"] is not None]
-    control = dict.fromkeys(part for one in led for part in one["comparator"].split(" or ") if part)
-    said = [f"Control: {' or '.join(control)}."]
+    each = [part for one in led for part in one["comparator"].split(" or ") if part]
+    control = [
+        x if each.count(x) == len(led) else f"{x} in some trials" for x in dict.fromkeys(each)
+    ]
+    said = [f"Control: {', or '.join(control)}."]
     given = dict.fromkeys(part for one in led for part in one["background"].split("; ") if part)
     # "new standard of care" is said by "standard of care".
     if background := [x for x in given if not any(x != y and x.endswith(y) for y in given)]:
-        said.append(f"Both groups also got: {', or '.join(background)}.")
+        said.append(f"In at least some trials both groups also got: {', or '.join(background)}.")
     if days:
         said.append(f"Counted for up to {format_number(max(days), 0)} days.")
     return " ".join(said)
@@ -331,7 +334,7 @@ def _sided(value: float, sides: tuple[str, str]) -> tuple[str, str]:
 
 
 def all_findings(rows: Sequence[Finding], results: Mapping[str, AnalysisResult]) -> Table:
-    """Return every main result that has a trial, from the summary of findings."""
+    """Return every result with trials and an estimate, from the summary of findings."""
     heading = "Trials + pooled reports" if any(row["pools"] for row in rows) else "Trials"
     head = (
         "Question", "Evidence", (heading, "n"), ("People", "n"), ("Effect (interval)", "wide"),
@@ -345,7 +348,18 @@ def all_findings(rows: Sequence[Finding], results: Mapping[str, AnalysisResult])
         for row in rows
         if row["k"]
     ]  # fmt: skip
-    return Table.of("Every result with a trial", head, made)
+    return Table.of("Every result with one estimate", head, made)
+
+
+def several_words(results: Sequence[AnalysisResult], listed: Table) -> str:
+    """Return which results have trials and no single estimate: they stand in no table of those."""
+    known = {row[0].id for row in listed.rows}
+    titles = [result["title"] for result in results if result["k"] and result["name"] not in known]
+    if not titles:
+        return ""
+    return (
+        f"Not in this table, as they have more than one estimate, or a curve: {'; '.join(titles)}."
+    )
 
 
 def absolute_words(result: AnalysisResult) -> str:

@@ -10,6 +10,7 @@ A room of its own because texts become typeset pages here and nowhere else.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 import tempfile
@@ -45,6 +46,8 @@ _NOT_DRAWN = frozenset({"alt", "name", "link", "mime", "relationship", "descript
 _WORDS_OF_FIGURE = re.compile(r"(<text\b[^>]*>)([^<]*)(</text>)")
 #: A text is listed by so many of its characters, and so many that are left out.
 _LISTED, _LISTED_CODES = 90, 60
+#: So many characters of a text of the methods stand beside others in a paragraph.
+_SHORT = 250
 #: Attached files: path below reports/, relationship, type, and what it is.
 _ATTACHED = (
     ("effects.csv", "source", "text/csv", "Every effect size, with seven digits"),
@@ -209,7 +212,7 @@ def _each_text(
 
 def documents_of(context: Context) -> list[str]:
     """Return the names of the PDFs, as paths below ``reports/`` without their ending."""
-    parts = [part.key for part in context["sections"] if any(item["k"] for item in part.analyses)]
+    parts = [part.key for part in context["sections"] if part.analyses]
     return [*_KINDS, *(f"{SUPPLEMENT}/{key}" for key in parts)]
 
 
@@ -232,7 +235,8 @@ def pdf_data(context: Context, document: str = ARTICLE) -> Texts:
     if document in _KINDS:
         return {**shared, **_KINDS[document][1](context)}
     key = document.rpartition("/")[2]
-    return {**shared, **next(_section(part) for part in context["sections"] if part.key == key)}
+    part = next(part for part in context["sections"] if part.key == key)
+    return {**shared, **_section(part, context)}
 
 
 def _article(context: Context) -> Texts:
@@ -268,7 +272,7 @@ def _article(context: Context) -> Texts:
         "map_figure": {"name": "evidence_map", "alt": drawn["alt"] if drawn else ""},
         "claims": _table(context["listed"]["verdicts"]),
         "who": context["who"],
-        "methods": context["methods"],
+        "methods": _paragraphs(context["methods"]),
         "limitations": context["limitations"],
     }
 
@@ -279,6 +283,7 @@ def _supplement(context: Context) -> Texts:
     return {
         "title": f"Supplement: {context['title']}",
         "all_findings": _table(context["all_findings"]),
+        "several": context["several"],
         "untested": [_table(table) for table in context["untested"]],
         "parts": [
             [titles.get(name, "What was searched and read: studies, references and corrections"),
@@ -310,10 +315,21 @@ def _sources(context: Context) -> Texts:
     boxes.append(("Studies that enter an analysis", flow.studies_used))
     return {
         "title": "What was searched and read",
-        "search": {
-            "kind": f"{search.search.kind}. {search.search.counts_note}",
-            "nothing": [item.looked_for for item in search.nothing_found],
-        },
+        "kind": f"{search.search.kind}. {search.search.counts_note}",
+        "search": _headed(
+            [
+                ("Searched", [f"{item.name}: {item.searched_for}." for item in search.source]),
+                ("Searched for, and not found", [x.looked_for for x in search.nothing_found]),
+                ("Near misses", [f"{item.study}: {item.told}." for item in search.near_miss]),
+                (
+                    "Looked for, and not reachable",
+                    [
+                        f"{x.looked_for}: {x.where} ({x.date}). {x.found}"
+                        for x in search.not_reached
+                    ],
+                ),
+            ]
+        ),
         "flow": [
             {
                 "label": label,
@@ -323,9 +339,7 @@ def _sources(context: Context) -> Texts:
             for label, count in boxes
         ],
         "studies": _table(listed["studies"]),
-        "bias": context["no_risk_of_bias"]
-        if not context["risk_of_bias"]
-        else f"Judged in {plural(len(context['risk_of_bias']), 'row')}; the pages list them.",
+        "bias": _judged(context),
         "bias_figures": [] if bias is None else _pages(bias),
         "corrections": _table(listed["corrections"]),
         "registry": _table(
@@ -347,10 +361,35 @@ def _sources(context: Context) -> Texts:
     }
 
 
+def _paragraphs(texts: Sequence[str]) -> list[str]:
+    """Return texts with the short ones, such as rules, run on."""
+    found = [""]
+    for text in texts:
+        found[-1] = f"{found[-1]} {text}".strip()
+        if len(text) > _SHORT:
+            found.append("")
+    return [text for text in found if text]
+
+
+def _judged(context: Context) -> list[str]:
+    """Return of how many studies somebody judged the risk of bias, and who."""
+    rows = context["risk_of_bias"]
+    if not rows:
+        return [context["no_risk_of_bias"]]
+    used = {study.facts["study_id"] for study in context["studies"]}
+    judged = {row["study_id"] for row in rows} & used
+    by = dict.fromkeys(row["judged_by"] for row in rows if row["study_id"] in used)
+    return [
+        f"{format_count(len(judged))} of {plural(len(used), 'study', 'studies')} were judged, by:",
+        *by,
+        "The web page of the methods lists each judgement with its reason.",
+    ]
+
+
 def _is_low(figure: Figure) -> bool:
-    """Return whether a figure is less than ten centimetres high."""
+    """Return whether a figure is less than eleven centimetres high."""
     height = re.search(r'<svg[^>]*? height="([\d.]+)pt"', figure["svg"])
-    return height is not None and float(height[1]) < 10 / 2.54 * 72
+    return height is not None and float(height[1]) < 11 / 2.54 * 72
 
 
 def _headed(parts: Parts) -> Plain:
@@ -397,10 +436,18 @@ def _pages(figure: Figure) -> list[dict[str, str]]:
 _TABLES = ("beside", "sensitivity", "over_time", "doses", "network")
 
 
-def _section(section: Section) -> Texts:
+def _section(section: Section, context: Context) -> Texts:
+    own = {item["name"] for item in section.analyses}
+    left = (
+        dataclasses.replace(table, rows=tuple(row for row in table.rows if row[0].id in own))
+        for table in (one.only("Asked", "Looked for", "Found") for one in context["untested"])
+    )
+    told = section.key == context["project"].harms.section
     return {
         "title": section.title,
         "intro": section.intro,
+        "untested": [_table(table) for table in left if table.rows],
+        "facts": _table(context["all_facts"]) if told else None,
         "figures": [page for item in section.figures for page in _pages(item)],
         "analyses": [
             {
@@ -414,6 +461,7 @@ def _section(section: Section) -> Texts:
                 "figures": [page for figure in item["figures"] for page in _pages(figure)],
                 "numbers": item["numbers"],
                 "caveats": [caveat["message"] for caveat in item["caveats"]],
+                "small": item["small_study_words"],
                 "note": item["note"],
                 "next": plan.get("sentences", []) if (plan := item.get("next_trial")) else [],
                 "tables": [

@@ -8,12 +8,19 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ketameta.analyses import parts
-from ketameta.analyses.claims import COUNTED_ELSEWHERE
-from ketameta.analyses.result import AnalysisResult, Headline, Pooled
+from ketameta.analyses.claims import COUNTED_ELSEWHERE, KNOWN_ELSEWHERE
+from ketameta.analyses.result import AnalysisResult, Headline, Pooled, StudyRow
 from ketameta.analyses.result import Group as ResultGroup
 from ketameta.analyses.run import group_label
 from ketameta.analyses.selection import TIME_CLASSES
-from ketameta.analyses.sentences import compared_otherwise, pools_in, treatment_label, words_of
+from ketameta.analyses.sentences import (
+    assumption_words,
+    compared_otherwise,
+    measure_words,
+    pools_in,
+    treatment_label,
+    words_of,
+)
 from ketameta.evidence.project import NOTHING_DECLARED, Project
 from ketameta.formatting import format_count, plural, trials_words
 from ketameta.measures import Measure
@@ -26,7 +33,7 @@ from ketameta.plots.maps import Judgement, Network, Node, RiskOfBias
 from ketameta.plots.points import Bubble, Funnel, Line
 from ketameta.plots.scale import Estimate, Scale, finite
 from ketameta.plots.sensitivity import Combination, Gosh, SpecificationCurve
-from ketameta.report.provenance import rows_of
+from ketameta.report.provenance import rows_of, studies_of
 
 if TYPE_CHECKING:
     from ketameta.evidence.tables import Evidence
@@ -98,10 +105,11 @@ def scale_of(result: AnalysisResult) -> Scale:
 def forest_data(result: AnalysisResult, project: Project = NOTHING_DECLARED) -> Forest:
     """Return the forest plot of a result; where trials are too many to draw, a row per group."""
     rows = rows_of(result)
+    mixed = len(led_measures(result)) > 1
     groups = tuple(
         Group(
             group["label"],
-            _trials(group, group["headline"] or result["headline"]),
+            _trials(group, group["headline"] or result["headline"], named=mixed),
             led_by(group["headline"], group["pooled"]),
         )
         for group in result["groups"]
@@ -167,19 +175,34 @@ COUNTS = ("_sparse", "_one_sided")
 
 
 def led_scale(result: AnalysisResult) -> Scale:
-    """Return the unit of what leads: an odds ratio where counts are sparse."""
+    """Return the unit of what leads: an odds ratio where counts are sparse.
+
+    Groups may have either; each row then names its own.
+    """
     led = [result["headline"], *(g["headline"] for g in result["groups"] if g["headline"])]
-    scale, measure = scale_of(result), Measure(led[-1]["measure"])
+    scale, measures = scale_of(result), led_measures(result)
+    if len(measures) > 1:
+        return replace(scale, label=" or ".join([measures[0].label, measures[1].label.lower()]))
+    measure = Measure(led[-1]["measure"])
     if scale.measure == measure:
         return scale
     return replace(scale, label=measure.label, measure=measure.value)
 
 
-def _trials(group: ResultGroup, headline: Headline) -> tuple[Trial, ...]:
+def led_measures(result: AnalysisResult) -> list[Measure]:
+    """Return the measures of what leads in the groups of a result, one or two."""
+    led = [group["headline"] for group in result["groups"] if group["headline"] and group["rows"]]
+    led += [result["headline"]] if result["headline"]["estimate"] is not None else []
+    return [Measure(name) for name in dict.fromkeys(one["measure"] for one in led)]
+
+
+def _trials(group: ResultGroup, headline: Headline, *, named: bool = False) -> tuple[Trial, ...]:
     """Return the trials of a group, with their weights, on the scale of what leads.
 
     Where that is the exact likelihood of counts, each trial has its exact interval and no weight.
+    ``named`` says the measure beside each.
     """
+    measure = measure_words(Measure(headline["measure"])) if named else ""
     trials = tuple(
         Trial(
             row["label"],
@@ -191,7 +214,8 @@ def _trials(group: ResultGroup, headline: Headline) -> tuple[Trial, ...]:
             (finite(row["n_treatment"]), finite(row["n_control"])),
             (finite(row.get("events_treatment")), finite(row.get("events_control"))),
             (row["intervention"], row["comparator"]),
-            note=row.get("note", ""),
+            note="; ".join(filter(None, (row.get("note"), _assumed(row)))),
+            tag=measure,
             risk_of_bias=row.get("risk_of_bias") or {},
             pools=pools_in([row]) > 0,
         )
@@ -209,6 +233,11 @@ def _trials(group: ResultGroup, headline: Headline) -> tuple[Trial, ...]:
     if len(shares) != len(trials):
         return trials
     return tuple(replace(trial, weight=share) for trial, share in zip(trials, shares, strict=True))
+
+
+def _assumed(row: StudyRow) -> str:
+    assumed = row.get("assumption")
+    return f"assumed: {assumption_words(assumed)}" if assumed else ""
 
 
 def led_by(headline: Headline | None, pooled: Pooled | None) -> Pool | None:
@@ -498,8 +527,7 @@ def harms_summary(
     levels = {result["level"] for result in found}
     several = "Intervals have the levels of their analyses." if len(levels) > 1 else ""
     note = f"{project.harms.note} {several}".strip()
-    shared = project.harms.shared_ending
-    rows = [_harm(result, shared) for result in found]
+    rows = [_harm(result, project) for result in found]
     rows.sort(key=lambda row: -row.difference.estimate if row.difference else math.inf)
     data = Harms(
         tuple(rows), replace(scale_of(found[0]), level=max(levels)), project.harms.title, note
@@ -507,8 +535,8 @@ def harms_summary(
     return Plot("harms", "harms_summary", data)
 
 
-def _harm(result: AnalysisResult, shared: Sequence[str]) -> Harm:
-    headline, events = result["headline"], result["events"]
+def _harm(result: AnalysisResult, project: Project) -> Harm:
+    headline, events, shared = result["headline"], result["events"], project.harms.shared_ending
     more, ratio, converted = headline["absolute"], estimate_of(headline), False
     if more is not None and headline["measure"] != "RR":  # at the risk that the row states
         risks = (more["treated"], more["treated_low"], more["treated_high"])
@@ -528,15 +556,21 @@ def _harm(result: AnalysisResult, shared: Sequence[str]) -> Harm:
         converted,
         ratio is not None and headline["interval"] == "credible",
         headline["pools"],
-        *([COUNTED_ELSEWHERE] if compared_otherwise(result) else []),
+        _without_a_trial(result, project),
     )
+
+
+def _without_a_trial(result: AnalysisResult, project: Project) -> str:
+    """Return what is said of a harm that no trial counts."""
+    if compared_otherwise(result):
+        return COUNTED_ELSEWHERE
+    told = any(result["name"] in item.analyses for item in project.harms.known if item.facts)
+    return KNOWN_ELSEWHERE if told else "no eligible trial"
 
 
 def risk_of_bias(results: Sequence[AnalysisResult], evidence: Evidence) -> Plot | None:
     """Return the traffic lights of the included studies, where at least one was judged."""
-    used = sorted(
-        {row["study_id"] for item in results if item["kind"] != "network" for row in rows_of(item)}
-    )
+    used = sorted({name for item in results for name in studies_of(item)})
     judged = tuple(
         Judgement(
             evidence.project.study_label(row["study_id"]),

@@ -10,7 +10,7 @@ import tomllib
 import traceback
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import cache
+from functools import cache, partial
 from importlib.resources import files
 from typing import TypedDict
 
@@ -101,7 +101,9 @@ def abstract(
         if search.source
         else f"{search.search.kind}.",
         f"{plural(counts['studies_extracted'], 'study', 'studies')} were extracted arm by arm; "
-        f"{counts['studies_used']} enter {plural(counts['analyses'], 'declared analysis', 'declared analyses')}.",  # noqa: E501
+        f"{counts['studies_used']} enter {counts['analyses'] - counts['empty_analyses']} of "
+        f"{plural(counts['analyses'], 'declared analysis', 'declared analyses')}; "
+        f"{counts['empty_analyses']} found no eligible trial.",
         *(words for words, _ in rules_fired(results.values(), estimated=True)),
         "Direct and indirect evidence are kept apart.",
     ]
@@ -145,14 +147,7 @@ def texts_of(
         "excess": excess_of,
         "fading": fading,
         "times": over_time_sentences,
-        "slopes": lambda result: [
-            *slope_words(result, project).values(),
-            *(
-                f"{item['label']}: the slope cannot be identified. {item['withheld']}"
-                for item in result["regressions"]
-                if item["withheld"]
-            ),
-        ],
+        "slopes": partial(_slopes, project),
         "more_of": more_of,
         "people_passed": people_passed,
         "given_words": given_words,
@@ -178,6 +173,17 @@ def texts_of(
         return _parts(text)
 
     return parts
+
+
+def _slopes(project: Project, result: AnalysisResult) -> list[str]:
+    """Return a sentence per slope, and one of the slopes that cannot be identified."""
+    withheld = [
+        f"{lower_first(item['label'])} ({item['withheld'].rstrip('.')})"
+        for item in result["regressions"] or ()
+        if item["withheld"]
+    ]
+    said = [*slope_words(result, project).values()]
+    return [*said, f"No slope can be identified of {'; '.join(withheld)}."] if withheld else said
 
 
 def _texts() -> SandboxedEnvironment:
