@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import importlib.metadata
 import json
 import os
 import pickle
@@ -34,7 +35,7 @@ from helpers import (
     write_analysis,
 )
 from ketameta.analyses import AnalysisResult
-from ketameta.build import build, code_fingerprint
+from ketameta.build import build, code_fingerprint, package_versions
 from ketameta.errors import ExtractionError
 from ketameta.evidence import Assumptions, EffectTable, Evidence, derive_effects, file_finding
 from ketameta.formatting import published
@@ -856,3 +857,30 @@ def test_the_page_is_written_again_only_when_something_it_rests_on_changed(
         calls.clear()
         build(project)
         assert calls == []
+
+
+def test_another_version_of_a_package_draws_every_figure_again(
+    project: ProjectPaths, quick_figures: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build(project)
+    assert quick_figures == []
+    real = importlib.metadata.version
+    package_versions.cache_clear()
+    monkeypatch.setattr(
+        importlib.metadata, "version", lambda name: "99.9" if name == "matplotlib" else real(name)
+    )
+    try:
+        build(project)
+    finally:
+        package_versions.cache_clear()
+    assert {*quick_figures} == {path.stem for path in project.figures.glob("*.svg")}
+
+
+@pytest.mark.parametrize("name", ["rapid.data.txt", "effects.txt", "report.txt"])
+def test_a_damaged_stamp_is_made_anew(
+    project: ProjectPaths, quick_figures: list[str], name: str
+) -> None:
+    before = files_of(project)
+    (project.build / "stamps" / name).write_bytes(b"\xff\xfe\x00")
+    build(project)
+    assert files_of(project) == before

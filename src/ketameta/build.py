@@ -252,7 +252,7 @@ def remove_stray(folder: Path, wanted: Iterable[str], paths: ProjectPaths) -> li
 def _unchanged(note: Path, stamp: str, *files: Path) -> bool:
     """Return whether the files are those that were made of the same data by the same code."""
     there = all(path.is_file() and not path.is_symlink() for path in (note, *files))
-    return there and note.read_text(encoding="utf-8") == _noted(stamp, files)
+    return there and note.read_bytes() == _noted(stamp, files).encode()
 
 
 def _note(note: Path, stamp: str, *files: Path) -> None:
@@ -331,7 +331,8 @@ def build(
     notes = paths.build / "stamps"
     source = code_hash(())
     keep = partial(kept_or_made, cache, same + source)
-    keep_plots = partial(kept_or_made, cache, f"{source}{evidence.project}")
+    made_by = code + source  # what computes, with the versions it does so with, and what shows
+    keep_plots = partial(kept_or_made, cache, f"{made_by}{evidence.project}")
     tables = InputTables(evidence, same_data, partial(kept_before, cache), code)
     related = Related(
         {spec.name: spec for spec in specs}, tables.get, partial(kept_or_made, cache, code)
@@ -387,7 +388,7 @@ def build(
         ]
 
         def keep_of(studies: Iterable[str]) -> Keep:
-            return partial(kept_or_made, cache, source + tables.stamp(studies))
+            return partial(kept_or_made, cache, made_by + tables.stamp(studies))
 
         context = partial(
             report_context, paths, evidence, results, inputs.report, claims, stated,
@@ -472,11 +473,11 @@ def _write_report(
     note = paths.build / "stamps" / "report.txt"
     made_of = contents_hash(paths)
     listed = paths.build / PUBLISHED
-    before = note.read_text(encoding="utf-8") if note.is_file() and listed.is_file() else ""
-    if before.startswith(made_of):
+    before = note.read_bytes() if note.is_file() and listed.is_file() else b""
+    if before.startswith(made_of.encode()):
         names = stated_outputs(paths)
         manifest = manifest_text(paths, versions, names)
-        if before == made_of + text_hash(manifest):
+        if before == (made_of + text_hash(manifest)).encode():
             return _finish(paths, names, manifest)
     effects_text = (paths.reports / "effects.csv").read_text(encoding="utf-8")
     files = _files(context(), paths, effects_text)

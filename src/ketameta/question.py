@@ -218,7 +218,8 @@ def write_page(paths: ProjectPaths, name: str) -> Path:
     elif name not in pages and not (paths.analyses / f"{name}.toml").is_file():
         known = [*(pages or project.sections), *(path.stem for path in files)]
         hint = did_you_mean(name, known)
-        hint = hint or f"; there are {', '.join(known[:20])}"
+        more = f" and {len(known) - 20} more" if len(known) > 20 else ""
+        hint = hint or f"; there are {', '.join(known[:20])}{more}"
         raise UsageError(f"--only is {name!r}: no question or analysis{hint}")
     document: list[Block] = []
     for result, plots in answers(paths, names):

@@ -522,7 +522,8 @@ class AnalysisSpec(Table):
     title, question : str
         For readers.
     section : str
-        Part of the report.
+        Part of the report: a key of ``[[section]]`` in ``project.toml``, or lower-case words joined
+        by ``_`` where none is declared.
     order : int
         Place within the report.
     directness : str

@@ -133,7 +133,8 @@ def _read(
     known = {
         **{name: item.words for name, item in project.categories.items()},
         **(known or {}),
-        "section": project.sections,
+        # A key that is wrong itself is said once, and not in every file that uses it.
+        "section": () if "" in project.sections else tuple(dict.fromkeys(project.sections)),
         "group_by": tuple(project.categories),
         "moderators": tuple(numbers_of(project)),
     }
@@ -147,7 +148,12 @@ def _read(
     if "favours" not in raw:
         sides = _SIDES[_better_end(spec, known) or "lower"]
         spec = spec.model_copy(update={"favours": sides})
-    named, ruled = _name_problems(path.stem, project), _rules(spec, raw, written, known)
+    # In place of a value that is refused stands another, which contradicts nothing.
+    refused = "|".join(re.escape(str(item.place[-1])) for item in problems if item.place) or "$^"
+    ruled = (
+        text for text in _rules(spec, raw, written, known) if not re.search(rf"\b{refused}\b", text)
+    )
+    named = _name_problems(path.stem, project)
     told: dict[Problem | str, None] = dict.fromkeys([*named, *problems, *ruled])
     wrong = tuple(key_finding("analysis", item, file, lines) for item in told)
     return (None if wrong else spec), lines, (*findings, *wrong)
@@ -279,9 +285,10 @@ def _outcome_rules(select: Selection, model: Model, known: Known) -> Iterator[st
         if wrong:
             what = "is measured, not counted" if by_count else "is counted"
             choices = "SMD or MD" if by_count else "RR, OR or RD"
+            given = "is" if "measure" in model.model_fields_set else "is not written, so that it is"
             yield (
-                f"model.measure is '{model.measure}' but the outcome {', '.join(wrong)} {what}; "
-                f"use {choices}"
+                f"model.measure {given} '{model.measure}' but the outcome {', '.join(wrong)} "
+                f"{what}; use {choices}"
             )
     kinds = set(select.data_kind)
     if model.measure is Measure.SMD and {"endpoint", "change"} <= kinds:

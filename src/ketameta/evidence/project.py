@@ -65,7 +65,9 @@ def _pattern(value: str) -> str:
 
 _WORD = r"[a-z0-9]+(?:_[a-z0-9]+)*"
 ColumnName = Annotated[NeededText, _fits(_WORD, "lower-case words joined by _ name a column")]
-FITS_A_FILE = _fits(_WORD, "lower-case words joined by _ name a file")
+FITS_A_FILE = _fits(
+    rf"(?!.{{61}}){_WORD}", "lower-case words joined by _, 60 letters at most, name a file"
+)
 FileName = Annotated[NeededText, FITS_A_FILE]
 #: Words and a word that other tables of the file declare, and names of analyses.
 Declared = Annotated[Words, words_of(said_by="[words] declares")]
@@ -180,7 +182,10 @@ class Moderator(Table):
 
 
 class Section(Table):
-    """A part of the report, in reading order; its key names a page and a PDF."""
+    """A part of the report, in reading order.
+
+    Its key, lower-case words joined by ``_``, names a page and a PDF in ``supplement/``.
+    """
 
     key: FileName = ""
     title: NeededText = ""

@@ -337,7 +337,13 @@ def index_html(paths: ProjectPaths) -> str:
         listed.append(
             _Release(
                 version,
-                [item for item in _OFFERED if (folder / item[0]).is_file()],
+                [
+                    *(item for item in _OFFERED if (folder / item[0]).is_file()),
+                    *(
+                        (f"supplement/{path.name}", f"Supplement: {words_of_code(path.stem)}")
+                        for path in sorted((folder / "supplement").glob("*.pdf"))
+                    ),
+                ],
                 None if before is None else result_changes(before, now),
                 [
                     (path.stem, [end for end in ("svg", *PICTURES)
