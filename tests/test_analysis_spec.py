@@ -167,7 +167,6 @@ correlation = 1.5
         "select.outcome: 'depresion' is not known; did you mean depression?",
         "select.intervention: a list of texts is needed",
         "select.design: 'paralel_rct' is not known; did you mean parallel_rct?",
-        "select: name a drug_class or an intervention",
         "select: min_days 9 is above max_days 2",
         "choose.time is 'last'; choose one of latest, earliest, nearest",
         "model.measure is 'smd'",

@@ -151,7 +151,9 @@ def _read(
     # In place of a value that is refused stands another, which contradicts nothing.
     refused = "|".join(re.escape(str(item.place[-1])) for item in problems if item.place) or "$^"
     ruled = (
-        text for text in _rules(spec, raw, written, known) if not re.search(rf"\b{refused}\b", text)
+        text
+        for text in _rules(spec, raw, written, known)
+        if not re.search(rf"\b(?:{refused})\b", text)
     )
     named = _name_problems(path.stem, project)
     told: dict[Problem | str, None] = dict.fromkeys([*named, *problems, *ruled])
