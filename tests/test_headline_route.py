@@ -233,10 +233,10 @@ def test_the_report_says_that_its_rules_came_after_its_results_and_shows_what_th
     assert pdf_data(context, "supplement")["headlines"] is not None
     turned = [row for row in rows.values() if row["change"] == "now excludes no difference"]
     of_harms = [row for row in turned if row["analysis"].startswith("harm_")]
-    assert len(turned) == 12 and len(of_harms) == 7
+    assert len(turned) == 13 and len(of_harms) == 7
     said = " ".join(context["methods"])
-    assert len({row["after"] for row in turned}) == 10  # three groups are the same two trials
-    assert "ten intervals" in said and "seven of them for harms" in said
+    assert len({row["after"] for row in turned}) == 11  # three groups are the same two trials
+    assert "eleven intervals" in said and "seven of them for harms" in said
     assert "a claim that they alone support says so" in said
     late = {row["claim"] for row in context["claims"] if "by rules set after" in row["said"]}
     assert "Ketamine causes blurred vision." in late and "Ketamine causes nausea." not in late
