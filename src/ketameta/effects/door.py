@@ -102,17 +102,16 @@ def takes_effects(*per_study: str) -> Callable[[Callable[P, T]], TakesEffects[P,
             result = plain(*args, **kwargs)
             if counts or not hasattr(getattr(first, "index", None), "equals"):
                 return result
-            return _said(result, _indexed(*(given[name] for name in names[:2])), separate=False)
+            y, v = (given[name] for name in names[:2])
+            frame = y.to_frame("estimates").assign(variances=np.asarray(v))
+            effects = effect_sizes(
+                frame, estimate="estimates", variance="variances", labels=range(len(frame))
+            )
+            return _said(result, effects, separate=False)
 
         return call
 
     return door
-
-
-def _indexed(estimates: Any, variances: Any) -> Effects:
-    """Return a pandas column of estimates with their variances as effects, index and all."""
-    frame = estimates.to_frame("estimates").assign(variances=np.asarray(variances))
-    return effect_sizes(frame, estimate="estimates", variance="variances", labels=range(len(frame)))
 
 
 def _wrong_call(

@@ -166,7 +166,13 @@ def pairwise(
     labels = tuple(f"{a}, {b}" for a, b in zip(trials, drugs, strict=True))
     kept = complete_rows(given, labels, missing)
     try:
-        _check_arms(name, [given[column][kept] for column in needed])
+        arms = [given[column][kept] for column in needed]
+        if name is Measure.IRR:
+            log_rate(*arms, zero_cells="all")
+        elif "events" in needed:
+            proportion(*arms, zero_cells="all")
+        else:
+            single_mean(*arms)
     except ImpossibleDataError as problem:
         raise named_rows(problem, kept, labels) from None
     groups = _trials(trials, drugs, kept, reference)
@@ -300,16 +306,6 @@ def _by_arm(name: Measure) -> _Build:
         return theta[1:] - theta[0], np.diag(v[1:]) + v[0]
 
     return build
-
-
-def _check_arms(name: Measure, arms: list[Floats]) -> None:
-    """Refuse what no arm can have."""
-    if name is Measure.IRR:
-        log_rate(*arms, zero_cells="all")
-    elif "events" in ARM_COLUMNS[name]:
-        proportion(*arms, zero_cells="all")
-    else:
-        single_mean(*arms)
 
 
 def _arm_values(name: Measure, arms: list[Floats]) -> _Arms:

@@ -500,7 +500,17 @@ def effect_sizes(
     kept = complete_rows(needed, names, missing)
     used = {name: array[kept] for name, array in needed.items()} if kept.size < rows else needed
     options = {name: columns[name] for name in way.options if name in columns}
-    found = _computed(entry, way, used, options, kept, names)
+    if not kept.size:
+        raise NotEstimableError("no row is left: in every one a needed value is missing, or none is"
+                                " given")  # fmt: skip
+    room, _, name = way.function.partition(".")
+    try:
+        if way.function:
+            found: EffectSize = getattr(_ROOMS[room], name)(*used.values(), **options)
+        else:
+            found = _as_given(None if entry is None else entry.name, **used)
+    except (ImpossibleDataError, NotEstimableError) as problem:
+        raise named_rows(problem, kept, names) from None
     at = kept[found.positions]
     gone = sorted(set(range(rows)) - set(kept.tolist())) if kept.size < rows else ()
     whole = at.size == rows
@@ -616,28 +626,6 @@ def complete_rows(
             " and its like help), or leave these rows out with missing='drop'"
         )
     return np.flatnonzero(~bad)
-
-
-def _computed(
-    entry: Any,
-    way: Way,
-    used: Mapping[str, Floats],
-    options: Mapping[str, Any],
-    kept: NDArray[np.int64],
-    labels: tuple[str, ...],
-) -> EffectSize:
-    """Return the effects of complete rows; what a row breaks is said with its label."""
-    if not kept.size:
-        raise NotEstimableError("no row is left: in every one a needed value is missing, or none is"
-                                " given")  # fmt: skip
-    room, _, name = way.function.partition(".")
-    try:
-        if not way.function:
-            return _as_given(None if entry is None else entry.name, **used)
-        found: EffectSize = getattr(_ROOMS[room], name)(*used.values(), **options)
-        return found
-    except (ImpossibleDataError, NotEstimableError) as problem:
-        raise named_rows(problem, kept, labels) from None
 
 
 def _as_given(measure: Measure | None, estimate: Floats, **spread: Floats) -> EffectSize:
