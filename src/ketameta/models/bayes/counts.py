@@ -366,7 +366,9 @@ class _Grid:
         self._wide = slice(max(int(first) - reach, 0), int(last) + reach + 1)
         logs = _log_likelihoods(used, self._x)
         self._peaks = logs.max(axis=1)
-        taper = _taper(self._x, low - pad, high + pad, 24 * step)
+        # 1 inside and 0 outside, joined smoothly so that the grid may be taken as a ring.
+        rise = scipy.special.ndtr((self._x - (low - pad)) / (24 * step / 8))
+        taper = rise * scipy.special.ndtr((high + pad - self._x) / (24 * step / 8))
         self._likelihood = np.exp(logs - self._peaks[:, None]) * taper
         self._waves = scipy.fft.rfft(self._likelihood)
         self._frequency = 2 * np.pi * scipy.fft.rfftfreq(size, step)
@@ -449,10 +451,3 @@ class _Grid:
 def _log_likelihoods(used: EventTables, theta: Floats) -> Floats:
     """Return the log probability of each trial's counts given its margins, shape (k, m)."""
     return ConditionalLikelihood(used).terms(np.broadcast_to(theta, (used.k, theta.size)))[0]
-
-
-def _taper(x: Floats, low: float, high: float, width: float) -> Floats:
-    """Return 1 inside and 0 outside, joined smoothly so that the grid may be taken as a ring."""
-    from scipy.special import ndtr
-
-    return np.asarray(ndtr((x - low) / (width / 8)) * ndtr((high - x) / (width / 8)))

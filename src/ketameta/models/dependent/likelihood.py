@@ -368,7 +368,14 @@ def multilevel_data(
         repeated_labels="allow",
     )  # fmt: skip
     y, v, design = inputs.y, inputs.v, inputs.design
-    _check_levels(k, studies)
+    if len(studies) < 2:
+        raise NotEstimableError(
+            f"study has one value ({studies[0]!r}); the variance between studies needs two"
+        )
+    if len(studies) == k:
+        raise NotEstimableError(
+            "every study has one effect, so the two levels are one; use random_effects()"
+        )
     order = np.argsort(groups, kind="stable")
     blocks = sampling_blocks(v, groups, studies, sampling_covariance, rho)
     unit = float(2.0 ** np.round(0.5 * np.log2(np.median(v))))
@@ -378,7 +385,12 @@ def multilevel_data(
     residual = scaled - basis @ fitted
     correction = basis.T @ residual
     fitted, residual = fitted + correction, residual - basis @ correction
-    _check_reach(float(np.ptp(residual)) * unit, v)
+    spread, least = float(np.ptp(residual)) * unit, float(np.sqrt(v.min()))
+    if spread > _FURTHEST * least:
+        raise NotEstimableError(
+            f"the estimates are up to {spread:.3g} apart, and the smallest standard error is"
+            f" {least:.3g}: their ratio is beyond double precision; check the units of both"
+        )
     starts = np.searchsorted(groups[order], np.arange(len(studies)))
     rotated = rotate(residual[order], basis[order], [block / unit**2 for block in blocks], starts)
     return MultilevelData(
@@ -398,16 +410,6 @@ def multilevel_data(
         rotated,
         built.encoder,
     )
-
-
-def _check_reach(spread: float, v: Floats) -> None:
-    """Refuse effects so far apart that their distances leave no digits to sampling errors."""
-    least = float(np.sqrt(v.min()))
-    if spread > _FURTHEST * least:
-        raise NotEstimableError(
-            f"the estimates are up to {spread:.3g} apart, and the smallest standard error is"
-            f" {least:.3g}: their ratio is beyond double precision; check the units of both"
-        )
 
 
 def _design(
@@ -451,17 +453,6 @@ def _effect_labels(
             )
         first[pair] = row
     return tuple(labels)
-
-
-def _check_levels(k: int, studies: tuple[str, ...]) -> None:
-    if len(studies) < 2:
-        raise NotEstimableError(
-            f"study has one value ({studies[0]!r}); the variance between studies needs two"
-        )
-    if len(studies) == k:
-        raise NotEstimableError(
-            "every study has one effect, so the two levels are one; use random_effects()"
-        )
 
 
 def sampling_blocks(

@@ -398,16 +398,25 @@ def robust(
     precision = sum(design[at].T @ np.linalg.solve(one, design[at]) for at, one in blocks)
     model_se = np.sqrt(np.diag(np.linalg.inv(precision)))
     lone = lone_clusters(design, index, m)
-    _check_spread(names, np.sqrt(np.diag(parts.covariance)), model_se, lone)
+    se = np.sqrt(np.diag(parts.covariance))
+    for j, name in enumerate(names):  # an error that is 0 but for rounding would be tested
+        if se[j] <= _ROUNDING * model_se[j] and j not in lone:
+            raise NotEstimableError(
+                f"the robust standard error of {name!r} is 0: the effects behind it agree exactly,"
+                " or there is one only; use the interval of the model"
+            )
     df = satterthwaite_df(parts)
     df[list(lone)] = np.nan
     chosen = check_level(getattr(fit, "level", 0.95) if level is None else level)
     several = p > 1 and any(name != INTERCEPT for name in names)
     tested = [j for j, name in enumerate(names) if name != INTERCEPT and j not in lone]
     joint = hotelling_test(parts, tested) if tested and several else None
-    table = coefficient_table(
-        names, parts.coefficients, _without(parts.covariance, lone), df, chosen
-    )
+    kept = parts.covariance.copy()
+    kept[list(lone)] = kept[:, list(lone)] = np.nan
+    table = coefficient_table(names, parts.coefficients, kept, df, chosen)
+    alone: dict[str, list[str]] = {}
+    for j, at in lone.items():
+        alone.setdefault(clusters[at], []).append(names[j])
     return RobustFit(
         k=y.size,
         m=m,
@@ -418,7 +427,15 @@ def robust(
         cluster=known,
         level=chosen,
         caveats=(
-            *_lone_caveats({names[j]: clusters[at] for j, at in lone.items()}),
+            *(
+                Caveat(
+                    "one_cluster",
+                    f"Cluster {name!r} alone identifies {', '.join(held)}: nothing is replicated,"
+                    " so that the robust standard error, test and interval are withheld; those of"
+                    " the model rest on its assumptions.",
+                )
+                for name, held in alone.items()
+            ),
             *_caveats(table, joint, several=several),
         ),
         measure=getattr(fit, "measure", None),
@@ -525,41 +542,6 @@ def lone_clusters(
         lost = np.abs(back @ vectors[:, values > 1 - _OPEN]) > np.sqrt(_OPEN) * size[:, None]
         lone |= {int(j): at for j in np.flatnonzero(lost.any(axis=1))}
     return lone
-
-
-def _without(covariance: Floats, lone: dict[int, int]) -> Floats:
-    """Return a covariance with NaN for the coefficients that are withheld."""
-    kept = covariance.copy()
-    kept[list(lone)] = np.nan
-    kept[:, list(lone)] = np.nan
-    return kept
-
-
-def _lone_caveats(lone: dict[str, str]) -> list[Caveat]:
-    by_cluster: dict[str, list[str]] = {}
-    for name, cluster in lone.items():
-        by_cluster.setdefault(cluster, []).append(name)
-    return [
-        Caveat(
-            "one_cluster",
-            f"Cluster {cluster!r} alone identifies {', '.join(names)}: nothing is replicated, so"
-            " that the robust standard error, test and interval are withheld; those of the model"
-            " rest on its assumptions.",
-        )
-        for cluster, names in by_cluster.items()
-    ]
-
-
-def _check_spread(
-    names: tuple[str, ...], se: Floats, model_se: Floats, lone: dict[int, int]
-) -> None:
-    """Refuse a standard error that is 0 but for rounding: its test would be of rounding error."""
-    for j, (name, own, model) in enumerate(zip(names, se, model_se, strict=True)):
-        if own <= _ROUNDING * model and j not in lone:
-            raise NotEstimableError(
-                f"the robust standard error of {name!r} is 0: the effects behind it agree exactly,"
-                " or there is one only; use the interval of the model"
-            )
 
 
 def _caveats(

@@ -158,10 +158,15 @@ def gosh(
     wanted = check_replicates(DEFAULT_SUBSETS if subsets is None else subsets, 2, "subsets")
     exact = 2**fit.k - 1 <= wanted
     if exact:
-        seed, mask = None, _all_subsets(fit.k)
+        seed, numbers = None, np.arange(1, 2**fit.k)
+        mask = (numbers >> np.arange(fit.k)[:, None]) & 1 > 0
+        mask = mask[:, np.argsort(mask.sum(0), kind="stable")]  # small subsets first
     else:
         seed = check_seed(seed)
-        mask = _random_subsets(fit.k, wanted, seed)
+        rng = np.random.default_rng(seed)
+        mask = rng.integers(0, 2, (fit.k, wanted), dtype=np.bool_)
+        while (empty := np.flatnonzero(~mask.any(0))).size:
+            mask[:, empty] = rng.integers(0, 2, (fit.k, empty.size), dtype=np.bool_)
     fits = batched_fit(
         data.y,
         data.v,
@@ -193,22 +198,6 @@ def gosh(
         measure=data.measure,
         caveats=() if exact else (Caveat("random_subsets", drawn),),
     )
-
-
-def _all_subsets(k: int) -> NDArray[np.bool_]:
-    """Return every non-empty subset, small ones first; shape (k, 2^k - 1)."""
-    numbers = np.arange(1, 2**k)
-    mask = (numbers >> np.arange(k)[:, None]) & 1 > 0
-    return mask[:, np.argsort(mask.sum(0), kind="stable")]
-
-
-def _random_subsets(k: int, count: int, seed: int) -> NDArray[np.bool_]:
-    """Return ``count`` non-empty subsets, each equally likely; shape (k, count)."""
-    rng = np.random.default_rng(seed)
-    mask = rng.integers(0, 2, (k, count), dtype=np.bool_)
-    while (empty := np.flatnonzero(~mask.any(0))).size:
-        mask[:, empty] = rng.integers(0, 2, (k, empty.size), dtype=np.bool_)
-    return mask
 
 
 def _median(values: Floats) -> float:

@@ -168,7 +168,10 @@ def influence(fit: RandomEffects | MetaRegression) -> Influence:
     """
     data = fit_data(fit, "influence", regression=True)
     k, tau2 = fit.k, fit.tau2 or 0.0
-    design, back = _orthonormal(data.design, k)
+    design, back = np.ones((k, 1)), np.ones((1, 1))  # the way back to coefficients
+    if data.design is not None:
+        design, triangle = np.linalg.qr(data.design)  # determinants then lose no digits
+        back = np.linalg.inv(triangle)
     p = design.shape[1]
     w = 1 / (data.v + tau2)
     full = weighted_least_squares(data.y, design, w)
@@ -234,14 +237,6 @@ def influence(fit: RandomEffects | MetaRegression) -> Influence:
         ci_method=data.ci_method,
         caveats=caveats,
     )
-
-
-def _orthonormal(design: Floats | None, k: int) -> tuple[Floats, Floats]:
-    """Return columns in which determinants lose no digits, and the way back to coefficients."""
-    if design is None:
-        return np.ones((k, 1)), np.ones((1, 1))
-    q, r = np.linalg.qr(design)
-    return q, np.linalg.inv(r)
 
 
 def _deleted_covariance(design: Floats, v: Floats, tau2: Floats) -> Floats:
