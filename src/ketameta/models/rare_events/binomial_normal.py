@@ -513,9 +513,9 @@ def best_maximum(likelihood: Likelihood, k: int, start: float = 0.0) -> Best:
         "between-trial variance, and the interval is too narrow."
     )
     few = stated((1 < k < _FEW, "few_studies", words))
-    return Best(
-        best.theta, best.tau, _standard_error(best), best.at.value, *test, len(maxima), gap, few
-    )
+    known = best.at.information  # tau counts as estimated unless it is 0
+    se = float(np.sqrt(np.linalg.inv(known)[0, 0]) if best.tau else 1 / np.sqrt(known[0, 0]))
+    return Best(best.theta, best.tau, se, best.at.value, *test, len(maxima), gap, few)
 
 
 @takes_effects()
@@ -584,7 +584,19 @@ def binomial_normal(
     tables = event_tables(events_t, n_t, events_c, n_c, labels, whole=True)
     informative = ~tables.double_zero
     used = tables.take(informative)
-    _refuse_separation(used, tables.k)
+    if used.k == 0:
+        raise NotEstimableError(
+            f"none of {plural(tables.k, 'trial')} has both events and non-events; "
+            "there is no odds ratio to estimate"
+        )
+    lowest, highest = used.ends
+    for side, at_end in (("fewest", used.a == lowest), ("most", used.a == highest)):
+        if at_end.all():
+            raise NotEstimableError(
+                f"in every informative trial the treatment arm has the {side} events that its "
+                f"margins allow ({used.a.sum():g} of {used.events.sum():g} events in all): the "
+                "odds ratio is 0 or infinite; report the counts"
+            )
     kind = ConditionalLikelihood if choice == "conditional" else UnconditionalLikelihood
     best = best_maximum(in_parts(kind, used), used.k)
     z, half = best.theta / best.se, critical_value(level, None) * best.se
@@ -606,22 +618,6 @@ def binomial_normal(
         optimum_gap=best.gap,
         level=level,
     )
-
-
-def _refuse_separation(used: EventTables, k: int) -> None:
-    if used.k == 0:
-        raise NotEstimableError(
-            f"none of {plural(k, 'trial')} has both events and non-events; "
-            "there is no odds ratio to estimate"
-        )
-    lowest, highest = used.ends
-    for side, at_end in (("fewest", used.a == lowest), ("most", used.a == highest)):
-        if at_end.all():
-            raise NotEstimableError(
-                f"in every informative trial the treatment arm has the {side} events that its "
-                f"margins allow ({used.a.sum():g} of {used.events.sum():g} events in all): the "
-                "odds ratio is 0 or infinite; report the counts"
-            )
 
 
 def _best_theta(
@@ -698,11 +694,3 @@ def _by_newton(likelihood: Likelihood, left: _Maximum, right: _Maximum) -> _Maxi
         if np.all(np.abs(step) <= STEP * (1 + np.abs([theta, tau]))):
             return _Maximum(theta, tau, at)
     return None
-
-
-def _standard_error(maximum: _Maximum) -> float:
-    """Return the standard error of theta; tau counts as estimated unless it is 0."""
-    information = maximum.at.information
-    if maximum.tau == 0:
-        return float(1 / np.sqrt(information[0, 0]))
-    return float(np.sqrt(np.linalg.inv(information)[0, 0]))

@@ -509,7 +509,6 @@ _MH_ZEROS = (
     "Mantel–Haenszel sums use the counts as they are; only the heterogeneity test adds 0.5 to the "
     "cells of trials with a zero cell."
 )
-_PETO_ZEROS = "Peto's method uses the counts as they are and adds nothing."
 
 
 @takes_effects()
@@ -580,7 +579,9 @@ def mantel_haenszel(
     kind = Measure(check_choice("measure", measure, MEASURES))
     check_level(level)
     tables = event_tables(events_t, n_t, events_c, n_c, labels)
-    informative = _informative(tables, kind)
+    informative = np.ones(tables.k, dtype=bool)
+    if kind is not Measure.RD:
+        informative = tables.events > 0 if kind is Measure.RR else ~tables.double_zero
     pooled = POOLED[kind](tables)
     tests: dict[str, ChiSquared | None] = {}
     caveats: tuple[Caveat, ...] = ()
@@ -595,7 +596,10 @@ def mantel_haenszel(
         caveats = mantel_fleiss_caveats(tables)
     contribute = bool((informative & tables.double_zero).any())
     shared = tables.shared(_MH_ZEROS, informative, caveats, contribute=contribute)
-    shared |= _inverse_variance_q(tables, kind, pooled.estimate) | tests
+    effect = _EFFECTS[kind.value](tables.a, tables.n1, tables.c, tables.n2, double_zeros="drop")
+    squares = float(((effect.estimate - pooled.estimate) ** 2 / effect.variance).sum())
+    size = float((effect.estimate**2 / effect.variance).sum())
+    shared |= spread(dispersion(squares, size), effect.k) | tests
     return _effect("mantel-haenszel", kind, pooled, level, shared)
 
 
@@ -659,7 +663,17 @@ def peto(
     pooled = Pooled(float(difference.sum()) / total, math.sqrt(1 / total))
     squares = float((variance * (difference / variance - pooled.estimate) ** 2).sum())
     found = spread(dispersion(squares, float((difference**2 / variance).sum())), used.k)
-    shared = tables.shared(_PETO_ZEROS, informative, _peto_caveats(used, pooled.estimate))
+    unbalanced = int((np.maximum(used.n1 / used.n2, used.n2 / used.n1) >= PETO_IMBALANCE).sum())
+    caveats = stated(
+        (unbalanced, "peto_imbalance",
+         f"Arms differ in size by a factor of {PETO_IMBALANCE:g} or more in"
+         f" {plural(unbalanced, 'trial')}; Peto's estimate is then biased if there is an effect."),
+        (abs(pooled.estimate) > math.log(PETO_LARGE_RATIO), "peto_large_effect",
+         f"The odds ratio {math.exp(min(pooled.estimate, 700.0)):.2f} is far from 1; Peto's"
+         " approximation then understates it."),
+    )  # fmt: skip
+    zeros = "Peto's method uses the counts as they are and adds nothing."
+    shared = tables.shared(zeros, informative, caveats)
     return _effect("peto", Measure.OR, pooled, level, shared | found)
 
 
@@ -679,31 +693,3 @@ def _effect(
         level=level,
         **shared,
     )
-
-
-def _informative(tables: EventTables, measure: Measure) -> Bools:
-    if measure is Measure.OR:
-        return ~tables.double_zero
-    if measure is Measure.RR:
-        return tables.events > 0
-    return np.ones(tables.k, dtype=bool)
-
-
-def _peto_caveats(tables: EventTables, estimate: float) -> tuple[Caveat, ...]:
-    ratio = np.maximum(tables.n1 / tables.n2, tables.n2 / tables.n1)
-    unbalanced = int((ratio >= PETO_IMBALANCE).sum())
-    return stated(
-        (unbalanced, "peto_imbalance",
-         f"Arms differ in size by a factor of {PETO_IMBALANCE:g} or more in"
-         f" {plural(unbalanced, 'trial')}; Peto's estimate is then biased if there is an effect."),
-        (abs(estimate) > math.log(PETO_LARGE_RATIO), "peto_large_effect",
-         f"The odds ratio {math.exp(min(estimate, 700.0)):.2f} is far from 1; Peto's approximation"
-         " then understates it."),
-    )  # fmt: skip
-
-
-def _inverse_variance_q(tables: EventTables, measure: Measure, pooled: float) -> dict[str, Any]:
-    effects = _EFFECTS[measure.value](tables.a, tables.n1, tables.c, tables.n2, double_zeros="drop")
-    squares = float(((effects.estimate - pooled) ** 2 / effects.variance).sum())
-    size = float((effects.estimate**2 / effects.variance).sum())
-    return spread(dispersion(squares, size), effects.k)

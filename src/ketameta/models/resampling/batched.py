@@ -444,7 +444,10 @@ class BatchInputs:
 
         Without ``designs`` those are left out, for what needs estimates and variances only.
         """
-        common = self._common_basis()
+        # A basis whose fit is taken from the estimates, so that sums lose fewer digits.
+        common = np.full((len(self.y), 1), len(self.y) ** -0.5)
+        if self.design is not None and self.design.shape[-1] < 2:
+            common = orthonormal_basis(self.design[:, :, 0].T)
         pieces = -(-self.count // size)
         edges = np.linspace(0, self.count, pieces + 1).astype(int)
         for start, stop in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True):
@@ -460,13 +463,6 @@ class BatchInputs:
             for column in common.T[:, :, None]:
                 centred = centred - column * sums(column, y)
             yield Batch(centred, y, _columns(self.v, index), mask, design, basis, n, self.p)
-
-    def _common_basis(self) -> Floats:
-        """Return a basis whose fit is taken from the estimates, so that sums lose fewer digits."""
-        k = len(self.y)
-        if self.design is None or self.design.shape[-1] > 1:
-            return np.full((k, 1), k**-0.5)
-        return orthonormal_basis(self.design[:, :, 0].T)
 
 
 def read_batch(

@@ -148,8 +148,10 @@ def permutation_test(
     design = np.array(getattr(fit, "design", np.ones((fit.k, 1))))
     names = tuple(getattr(fit, "names", ("mean",)))
     tested = tuple(names.index(n) for n in getattr(fit, "tested", names))
-    flips = np.unique(design, axis=0).shape[0] == 1
-    total = 2**fit.k if flips else _distinct_orders(design)
+    kinds = np.unique(design, axis=0, return_counts=True)[1].tolist()
+    flips = len(kinds) == 1
+    # Distinct ways to deal signs, or the rows of the design, to the studies.
+    total = 2**fit.k if flips else math.factorial(fit.k) // math.prod(map(math.factorial, kinds))
     exact = total <= (EXACT_LIMIT if iterations is None else iterations)
     used_seed = None if exact else check_seed(1 if seed is None else seed)
     draws = total if exact else (DEFAULT_ITERATIONS if iterations is None else iterations)
@@ -259,12 +261,6 @@ class _Exceeding:
         found = np.vstack([np.abs(statistic), joint])
         limit = self.observed - TIE * np.maximum(1, self.observed)
         return np.count_nonzero(found >= limit[:, None], axis=1)
-
-
-def _distinct_orders(design: Floats) -> int:
-    """Return the number of distinct ways to deal the rows of the design to the studies."""
-    counts = np.unique(design, axis=0, return_counts=True)[1].tolist()
-    return math.factorial(len(design)) // math.prod(math.factorial(c) for c in counts)
 
 
 def _words(counts: NDArray[np.intp], total: int, start: int, size: int) -> NDArray[np.intp]:

@@ -620,7 +620,12 @@ def _steps_and_weights(
         if steps is not None:
             raise UsageError(f"the scenario {weights!r} has steps of its own; leave steps out")
         return np.array(SCENARIO_STEPS), np.array(SCENARIOS[weights], dtype=float)
-    bounds = _checked_steps((0.025,) if steps is None else steps)
+    given = (0.025,) if steps is None else steps
+    bounds = np.unique(np.atleast_1d(as_numbers("steps", given)))
+    if bounds.ndim != 1 or bounds.size == 0 or not np.all((bounds > 0) & (bounds < 1)):
+        raise UsageError(
+            f"steps is {given!r}; give one-sided p-values between 0 and 1, as (0.025,)"
+        )
     if weights is None:
         return bounds, None
     assumed = np.atleast_1d(as_numbers("weights", weights))
@@ -630,15 +635,6 @@ def _steps_and_weights(
             " p-values, the first 1"
         )
     return bounds, assumed
-
-
-def _checked_steps(steps: ArrayLike) -> Floats:
-    bounds = np.unique(np.atleast_1d(as_numbers("steps", steps)))
-    if bounds.ndim != 1 or bounds.size == 0 or not np.all((bounds > 0) & (bounds < 1)):
-        raise UsageError(
-            f"steps is {steps!r}; give one-sided p-values between 0 and 1, as (0.025,)"
-        )
-    return bounds
 
 
 def _check_intervals(counts: Floats, bounds: Floats) -> None:
