@@ -410,8 +410,17 @@ def dose_response(
     data = _checked(estimates, variances, dose, dose_control, study, sampling_covariance)
     at = _knots(data, knots, knot_shares) if transformation == "spline" else ()
     design = curve_basis(data.dose, at) - curve_basis(data.control, at)
-    _check_design(design, data, at)
-    p = design.shape[1]
+    n, p = design.shape
+    if n < p:
+        raise NotEstimableError(
+            f"{plural(n, 'contrast')} cannot estimate {plural(p, 'coefficient')}"
+        )
+    if dependent_columns(design):
+        listed = ", ".join(f"{value:g}" for value in sorted(set(data.dose)))
+        raise NotEstimableError(
+            f"doses of {listed} cannot tell {plural(p, 'coefficient')} apart"
+            f" (knots at {', '.join(f'{knot:g}' for knot in at)})"
+        )
     used, caveats = _method(method, design, data)
     unit = power_of_two_scale(data.v)
     width = 2.0 ** np.round(np.log2(np.abs(design).max(axis=0)))
@@ -426,6 +435,22 @@ def dose_response(
     df = len(data.rows) - p if used == "REML" and ci_method == "t" else None
     q_df = len(y) - p
     scale = float((len(y) - p) * np.log(unit))
+    doses = tuple(sorted({float(value) for value in (*data.dose, *data.control)}))
+    single = sum(len(set(data.dose[rows])) == 1 for rows in data.rows)
+    caveats += stated(
+        (used == "REML" and not np.any(between), "boundary_between",
+         "The variance of the slopes between studies is estimated as zero, the edge of what is"
+         " possible; that is weak evidence that they are equal."),
+        (gap is not None, "several_optima",
+         "The likelihood of the slopes' variance has more than one optimum; the best was taken, the"
+         f" next is {gap or 0:.3g} log units below it."),
+        (single and not np.any(data.control), "single_dose",
+         f"{plural(single, 'study gives', 'studies give')} one dose only; there the curve rests on"
+         " the difference between any dose and none."),
+        (at and len(doses) <= len(at), "few_doses",
+         "There are hardly more different doses than knots; the curve between them is shaped by the"
+         " spline, not by data."),
+    )  # fmt: skip
     return DoseResponse(
         k=len(data.rows),
         n_contrasts=len(y),
@@ -443,11 +468,11 @@ def dose_response(
         q_p_value=float(special.chdtrc(q_df, common.rss)) if q_df > 0 else None,
         test=_joint(fit, df, range(p)),
         nonlinearity=_joint(fit, df, range(1, p)) if p > 1 else None,
-        doses=tuple(sorted({float(value) for value in (*data.dose, *data.control)})),
+        doses=doses,
         study=data.study,
         ci_method="wald" if df is None else "t",
         level=level,
-        caveats=(*caveats, *_caveats(used, between, gap, at, data)),
+        caveats=caveats,
         estimates=frozen(data.y),
         variances=frozen(data.v),
         dose=frozen(data.dose),
@@ -526,20 +551,6 @@ def _knots(
     return knots_at(arms, shares)
 
 
-def _check_design(design: Floats, data: _Data, knots: tuple[float, ...]) -> None:
-    n, p = design.shape
-    if n < p:
-        raise NotEstimableError(
-            f"{plural(n, 'contrast')} cannot estimate {plural(p, 'coefficient')}"
-        )
-    if dependent_columns(design):
-        listed = ", ".join(f"{value:g}" for value in sorted(set(data.dose)))
-        raise NotEstimableError(
-            f"doses of {listed} cannot tell {plural(p, 'coefficient')} apart"
-            f" (knots at {', '.join(f'{knot:g}' for knot in knots)})"
-        )
-
-
 def _method(asked: str, design: Floats, data: _Data) -> tuple[str, tuple[Caveat, ...]]:
     """Return the model that the data allow, and the caveat where it is another one."""
     if asked == "common":
@@ -563,30 +574,6 @@ def _joint(fit: SlopeFit, df: int | None, columns: Sequence[int]) -> JointTest:
     if test.statistic is None or test.p_value is None:
         raise NotEstimableError("a coefficient has no standard error")
     return JointTest(test.statistic, test.df, test.df2, test.p_value)
-
-
-def _caveats(
-    used: str,
-    between: Floats,
-    gap: float | None,
-    knots: tuple[float, ...],
-    data: _Data,
-) -> tuple[Caveat, ...]:
-    single = sum(len(set(data.dose[at])) == 1 for at in data.rows)
-    return stated(
-        (used == "REML" and not np.any(between), "boundary_between",
-         "The variance of the slopes between studies is estimated as zero, the edge of what is"
-         " possible; that is weak evidence that they are equal."),
-        (gap is not None, "several_optima",
-         "The likelihood of the slopes' variance has more than one optimum; the best was taken, the"
-         f" next is {gap or 0:.3g} log units below it."),
-        (single and not np.any(data.control), "single_dose",
-         f"{plural(single, 'study gives', 'studies give')} one dose only; there the curve rests on"
-         " the difference between any dose and none."),
-        (knots and len(set(data.dose) | set(data.control)) <= len(knots), "few_doses",
-         "There are hardly more different doses than knots; the curve between them is shaped by the"
-         " spline, not by data."),
-    )  # fmt: skip
 
 
 # --- slopes that differ between studies: the restricted likelihood of their covariance ------------
@@ -714,7 +701,9 @@ def _one_slope(
         for low, high in zip(_GRID[falls], _GRID[falls + 1], strict=True)
     ]
     heights = sorted(((height(top), top) for top in tops), reverse=True)
-    return SlopeOptimum(np.array([[heights[0][1]]]), _gap([height for height, _ in heights]))
+    (most, best), *_ = heights
+    others = [less for less, _ in heights[1:] if most - less > SAME_OPTIMUM]
+    return SlopeOptimum(np.array([[best]]), most - max(others) if others else None)
 
 
 def _several_slopes(
@@ -771,9 +760,3 @@ def _polished(gradient: Callable[[Floats], Floats], start: Floats) -> Floats:
             break
         here, slope = here + step, there
     return here
-
-
-def _gap(heights: Sequence[float]) -> float | None:
-    """Return what the next optimum lacks; ``None`` where there is one."""
-    others = [height for height in heights[1:] if heights[0] - height > SAME_OPTIMUM]
-    return heights[0] - max(others) if others else None

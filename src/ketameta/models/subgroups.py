@@ -215,15 +215,24 @@ def subgroup_analysis(
     words = measure_code(measure)
     sizes = np.bincount(member, minlength=len(levels))
     tested = sizes >= least_tested
+    fits: tuple[RandomEffects, ...] = ()
+    rows: tuple[Subgroup, ...] = ()
     if tau2_across == "separate":
-        fits = _separate(inputs, member, len(levels), tau2_method, ci_method, level, words)
-        rows = tuple(
-            _row_of(name, fit, bool(use))
-            for name, fit, use in zip(levels, fits, tested, strict=True)
-        )
+        same = [item.name for item in dataclasses.fields(Subgroup)]
+        same = [name for name in same if name not in ("level", "tested")]
+        for j, name in enumerate(levels):
+            at = np.flatnonzero(member == j)
+            y, v, known = inputs.y[at], inputs.v[at], [inputs.labels[i] for i in at]
+            rest = ci_method, level, known, words
+            if tau2_method == COMMON:
+                fit = common_effect(y, v, *rest, repeated_labels="allow")
+            else:
+                fit = random_effects(y, v, tau2_method, *rest, repeated_labels="allow")
+            values = {key: getattr(fit, key) for key in same}
+            fits += (fit,)
+            rows += (Subgroup(level=name, tested=bool(tested[j]), **values),)
         between, tau2 = _between(fits, tested), None
     else:
-        fits = ()
         rows, between, tau2 = _together(
             inputs, member, levels, tested, tau2_method, ci_method, level
         )
@@ -286,39 +295,6 @@ def _members(
     if len(levels) < 2:
         raise NotEstimableError(f"groups has one level, {levels[0]!r}; comparing needs two")
     return np.array([levels.index(word) for word in words]), levels
-
-
-def _separate(
-    inputs: Inputs,
-    member: Indices,
-    count: int,
-    tau2_method: str,
-    ci_method: str,
-    level: float,
-    measure: str | None,
-) -> tuple[RandomEffects, ...]:
-    """Pool each level on its own."""
-    fits = []
-    for j in range(count):
-        at = np.flatnonzero(member == j)
-        y, v, known = inputs.y[at], inputs.v[at], [inputs.labels[i] for i in at]
-        if tau2_method == COMMON:
-            fit = common_effect(y, v, ci_method, level, known, measure, repeated_labels="allow")
-        else:
-            fit = random_effects(
-                y, v, tau2_method, ci_method, level, known, measure, repeated_labels="allow"
-            )
-        fits.append(fit)
-    return tuple(fits)
-
-
-def _row_of(name: str, fit: RandomEffects, tested: bool) -> Subgroup:
-    same = {
-        field.name: getattr(fit, field.name)
-        for field in dataclasses.fields(Subgroup)
-        if field.name not in ("level", "tested")
-    }
-    return Subgroup(level=name, tested=tested, **same)
 
 
 def _between(fits: tuple[RandomEffects, ...], tested: NDArray[np.bool_]) -> WaldTest | None:
