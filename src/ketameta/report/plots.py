@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ketameta.analyses import parts
-from ketameta.analyses.claims import COUNTED_ELSEWHERE, KNOWN_ELSEWHERE
+from ketameta.analyses.claims import COUNTED_ELSEWHERE
 from ketameta.analyses.result import AnalysisResult, Headline, Pooled, StudyRow
 from ketameta.analyses.result import Group as ResultGroup
 from ketameta.analyses.run import group_label
@@ -114,7 +114,7 @@ def forest_data(result: AnalysisResult, project: Project = NOTHING_DECLARED) -> 
         )
         for group in result["groups"]
     )
-    heads: tuple[str, ...] = ("", "", "")
+    heads: tuple[str, ...] = ("", "", led_scale(result).label if mixed else "")
     if result.get("kind") == "within_trial":  # the columns count the people of two groups
         pair = [group_label(key, project) for key in result["spec"]["model"]["group_order"][:2]]
         short = SHORT_LABELS.get(result["measure"], result["measure"])
@@ -565,7 +565,7 @@ def _without_a_trial(result: AnalysisResult, project: Project) -> str:
     if compared_otherwise(result):
         return COUNTED_ELSEWHERE
     told = any(result["name"] in item.analyses for item in project.harms.known if item.facts)
-    return KNOWN_ELSEWHERE if told else "no eligible trial"
+    return "known from labels; not counted here" if told else "no eligible trial"
 
 
 def risk_of_bias(results: Sequence[AnalysisResult], evidence: Evidence) -> Plot | None:
