@@ -143,18 +143,13 @@ def effects_of_contrast(
     if kind == "MD":
         return _mean_difference(row, direction, paired, correlation)
     effects, problem = _standardised(row, paired, correlation)
-    if kind == "test" and arm_difference is not None:
-        effects = [*effects, *_difference_of_means(row, arm_difference, paired)]
+    if kind == "test" and arm_difference:
+        statistic, route = _test_statistic(row, _df(row, paired=paired))
+        if statistic:
+            variance = (arm_difference / statistic) ** 2
+            route = f"means_printed+{route}+se_from_t"
+            effects = [*effects, ContrastEffect(Measure.MD, arm_difference, variance, route)]
     return effects, "" if effects else problem
-
-
-def _difference_of_means(row: Contrast, difference: float, paired: bool) -> list[ContrastEffect]:
-    """Return MD from the arms' means and the statistic of their comparison."""
-    statistic, route = _test_statistic(row, _df(row, paired=paired))
-    if not statistic or difference == 0:
-        return []
-    variance = (difference / statistic) ** 2
-    return [ContrastEffect(Measure.MD, difference, variance, f"means_printed+{route}+se_from_t")]
 
 
 def _has(value: float) -> bool:
@@ -402,7 +397,14 @@ def effects_of_contrasts(
     effects: list[dict[str, object]] = []
     unused: list[dict[str, object]] = []
     for row, direction in zip(contrasts.to_dict("records"), better, strict=True):
-        said = _fill_sizes(row, assumed)
+        said = []
+        for size in assumed.arm_sizes:
+            if (size.study_id, size.subgroup) != (row["study_id"], row["subgroup"]):
+                continue
+            for arm, n in (("arm_id", "n_treatment"), ("comparator_arm_id", "n_control")):
+                if row[arm] == size.arm_id and np.isnan(row[n]):
+                    row[n] = float(size.n)
+                    said.append(size_words(size))
         found, problem = effects_of_contrast(
             row,
             direction=direction,
@@ -424,7 +426,7 @@ def effects_of_contrasts(
                     "n_treatment": row["n_treatment"],
                     "n_control": row["n_control"],
                     "route": effect.route,
-                    "assumption": "; ".join(part for part in (said, effect.assumption) if part),
+                    "assumption": "; ".join(part for part in (*said, effect.assumption) if part),
                     "source": row["source"],
                 }
             )
@@ -432,21 +434,6 @@ def effects_of_contrasts(
         pd.DataFrame(effects).reindex(columns=list(EFFECT_COLUMNS)),
         pd.DataFrame(unused, columns=list(UNUSED_COLUMNS)),
     )
-
-
-def _fill_sizes(row: Contrast, assumed: Assumptions) -> str:
-    """Fill assumed arm sizes into a contrast; return the words for what was assumed."""
-    said = []
-    for size in assumed.arm_sizes:
-        if (size.study_id, size.subgroup) != (row["study_id"], row["subgroup"]):
-            continue
-        if row["arm_id"] == size.arm_id and np.isnan(row["n_treatment"]):
-            row["n_treatment"] = float(size.n)
-            said.append(size_words(size))
-        if row["comparator_arm_id"] == size.arm_id and np.isnan(row["n_control"]):
-            row["n_control"] = float(size.n)
-            said.append(size_words(size))
-    return "; ".join(said)
 
 
 def mean_differences(outcomes: pd.DataFrame) -> dict[tuple[Any, ...], float]:

@@ -183,8 +183,17 @@ def derive_effects(evidence: Evidence, assumptions: Assumptions | None = None) -
     import pandas as pd
 
     assumed = assumptions or Assumptions()
-    outcomes = resolve_arm_data(_with_sizes(with_source(evidence.outcomes), assumed))
-    outcomes = _of_clusters(outcomes, evidence)
+    printed = with_source(evidence.outcomes).assign(assumed="")
+    for size in assumed.arm_sizes:
+        here = (
+            (printed["study_id"] == size.study_id)
+            & (printed["arm_id"] == size.arm_id)
+            & (printed["subgroup"] == size.subgroup)
+            & printed["n"].isna()
+        )
+        printed.loc[here, "n"] = float(size.n)
+        printed.loc[here, "assumed"] = size_words(size)
+    outcomes = _of_clusters(resolve_arm_data(printed), evidence)
     usable = outcomes[outcomes["problem"] == ""]
     rows, arms = add_combined_arms(usable, evidence.arms, crossovers(evidence))
     pairs = pair_arms(rows, arms, evidence.project.directness.drug_class)
@@ -266,21 +275,6 @@ def _table(*parts: Mapping[str, Mapping[str, list[Any]]]) -> EffectTable:
         places = sorted(range(len(ranks)), key=ranks.__getitem__)
         plain[name] = {key: [cells[at] for at in places] for key, cells in columns.items()}
     return EffectTable(plain)
-
-
-def _with_sizes(outcomes: pd.DataFrame, assumed: Assumptions) -> pd.DataFrame:
-    """Fill the arm sizes an analysis assumes, where none is printed, and say so per row."""
-    rows = outcomes.assign(assumed="")
-    for size in assumed.arm_sizes:
-        here = (
-            (rows["study_id"] == size.study_id)
-            & (rows["arm_id"] == size.arm_id)
-            & (rows["subgroup"] == size.subgroup)
-            & rows["n"].isna()
-        )
-        rows.loc[here, "n"] = float(size.n)
-        rows.loc[here, "assumed"] = size_words(size)
-    return rows
 
 
 def _of_clusters(outcomes: pd.DataFrame, evidence: Evidence) -> pd.DataFrame:

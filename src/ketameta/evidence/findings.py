@@ -328,8 +328,23 @@ _MEND = "look for a missing quotation mark, bracket or equals sign there"
 def _loaded(text: str) -> tuple[dict[str, Any] | None, list[tuple[str, str, str]]]:
     """Return a document, which nobody changes, or what in it nothing here can be."""
     document = tomllib.loads(text)
-    odd = _odd(document)
-    return (None if odd else _each_text(document)), odd
+    odd = []
+    left: list[tuple[str, int, object]] = [("", 0, document)]
+    while left:
+        key, depth, value = left.pop()
+        if depth > _DEEPEST:
+            why = "lists or tables are nested too deeply"
+            odd.append((key, why, "nothing here needs more than four levels"))
+        elif isinstance(value, dict):
+            for name, item in value.items():
+                left.append((f"{key}.{name}" if key else name, depth + 1, item))
+                if not name.isprintable():
+                    odd.append((key, "a name holds a control character", "write it in letters"))
+        elif isinstance(value, list):
+            left.extend((key, depth + 1, item) for item in value)
+        elif isinstance(value, int) and abs(value) > _LARGEST_WHOLE:
+            odd.append((key, "the number is too large to be meant", "check the number"))
+    return (None if odd else _each_text(document)), odd[::-1]
 
 
 def read_toml(path: Path, file: str) -> tuple[dict[str, Any] | None, Lines, tuple[Finding, ...]]:
@@ -403,27 +418,6 @@ def _each_text(value: Any) -> Any:
     if isinstance(value, list):
         return [_each_text(item) for item in value]
     return value
-
-
-def _odd(document: object) -> list[tuple[str, str, str]]:
-    """Return key, reason and remedy of every value that nothing here can be."""
-    found = []
-    left: list[tuple[str, int, object]] = [("", 0, document)]
-    while left:
-        key, depth, value = left.pop()
-        if depth > _DEEPEST:
-            why = "lists or tables are nested too deeply"
-            found.append((key, why, "nothing here needs more than four levels"))
-        elif isinstance(value, dict):
-            for name, item in value.items():
-                left.append((f"{key}.{name}" if key else name, depth + 1, item))
-                if not name.isprintable():
-                    found.append((key, "a name holds a control character", "write it in letters"))
-        elif isinstance(value, list):
-            left.extend((key, depth + 1, item) for item in value)
-        elif isinstance(value, int) and abs(value) > _LARGEST_WHOLE:
-            found.append((key, "the number is too large to be meant", "check the number"))
-    return found[::-1]
 
 
 _NAME = r"""(?:[\w-]+|"[^"]*"|'[^']*')"""

@@ -102,7 +102,10 @@ def resolve_arm_data(outcomes: pd.DataFrame) -> pd.DataFrame:
     problem[over_time] = "person_time"
     _resolve_counts(rows, is_event, n, events, route, problem)
     _resolve_spread(rows, ~is_event, n, mean, sd, route, problem)
-    unresolved = ~is_event & ~np.isfinite(sd) & _spread_printed(rows)
+    spreads = [["se"], ["ci_low", "ci_high"], ["median", "q1", "q3"],
+               ["median", "minimum", "maximum"]]  # fmt: skip
+    printed = np.any([rows[names].notna().all(axis=1) for names in spreads], axis=0)
+    unresolved = ~is_event & ~np.isfinite(sd) & printed
     for which, code in (
         (unresolved & ~np.isfinite(n), "no_n"),
         (unresolved & (n < 2), "n_below_two"),
@@ -116,20 +119,6 @@ def resolve_arm_data(outcomes: pd.DataFrame) -> pd.DataFrame:
     rows["n_"], rows["mean_"], rows["sd_"], rows["events_"] = n, mean, sd, events
     rows["route"], rows["problem"] = route, problem
     return rows
-
-
-def _spread_printed(rows: pd.DataFrame) -> np.ndarray:
-    """Return where an SE, an interval, or a median with quartiles or range is printed."""
-
-    def filled(*names: str) -> np.ndarray:
-        return rows[list(names)].notna().all(axis=1).to_numpy()
-
-    return (
-        filled("se")
-        | filled("ci_low", "ci_high")
-        | filled("median", "q1", "q3")
-        | filled("median", "minimum", "maximum")
-    )
 
 
 def _resolve_counts(
@@ -279,7 +268,16 @@ def add_combined_arms(
         new_rows.append(_join_rows(group, joined))
         if (study, joined) not in new_arms:
             parts = facts.loc[[(study, name) for name in names]]
-            new_arms[study, joined] = _join_arms(parts, study, joined, names)
+            doses = dict.fromkeys(text for text in parts["dose_description"] if text)
+            new_arms[study, joined] = {
+                **parts.iloc[0].to_dict(),
+                "study_id": study,
+                "arm_id": joined,
+                "dose": float("nan"),
+                "dose_description": " / ".join(doses),
+                "n_randomised": float(parts["n_randomised"].sum(skipna=False)),
+                "contains_arms": ";".join(names),
+            }
     if not new_rows:
         return rows, arms
     return (
@@ -331,21 +329,6 @@ def _join_rows(group: Sequence[ArmRow], joined: str) -> ArmRow:
 
 def _one(value: Any) -> float:
     return float(np.asarray(value).item())
-
-
-def _join_arms(parts: pd.DataFrame, study: str, joined: str, names: list[str]) -> dict[str, object]:
-    """Return the ``arms`` row of a joined arm."""
-    row = parts.iloc[0].to_dict()
-    doses = [text for text in parts["dose_description"] if text]
-    row.update(
-        study_id=study,
-        arm_id=joined,
-        dose=float("nan"),
-        dose_description=" / ".join(dict.fromkeys(doses)),
-        n_randomised=float(parts["n_randomised"].sum(skipna=False)),
-        contains_arms=";".join(names),
-    )
-    return row
 
 
 def pair_arms(

@@ -303,9 +303,12 @@ def _read(path: Path, table: Table, found: Gathered) -> CsvFile:
     lines = max(text.count("\n"), text.count("\r"))
     if lines > MOST_LINES:
         raise _too_large(f"the file has {lines:,} lines")
-    wide = _wide_line(text, separator)
-    if wide is not None:
-        raise _too_large(f"the line has {wide[1]}", wide[0])
+    for number, typed in enumerate(io.StringIO(text, newline=None), 1):
+        width = typed.count(separator) + 1
+        if width > _MOST_CELLS:
+            raise _too_large(f"the line has {width:,} cells", number)
+        if len(typed) > _LONGEST_LINE:
+            raise _too_large(f"the line has {len(typed):,} characters", number)
     records, broken, _ = csv_records(text, separator)
     if broken:
         why = f"the quotation marks do not pair up from here on ({broken}); nothing below was read"
@@ -381,17 +384,6 @@ def give_up(found: Gathered, line: int) -> None:
     """Say that a file holds more mistakes than anybody mends at once."""
     why = f"there are more than {MOST_MISTAKES:,} mistakes above, so nothing from here on was read"
     found.error("too_many", why, "look what the file holds, and start with the first", line)
-
-
-def _wide_line(text: str, separator: str) -> tuple[int, str] | None:
-    """Return the first line that no table has, and what is too much of it."""
-    for number, line in enumerate(io.StringIO(text, newline=None), 1):
-        cells = line.count(separator) + 1
-        if cells > _MOST_CELLS:
-            return number, f"{cells:,} cells"
-        if len(line) > _LONGEST_LINE:
-            return number, f"{len(line):,} characters"
-    return None
 
 
 def csv_records(text: str, separator: str) -> tuple[list[list[str]], str, int]:
@@ -531,17 +523,38 @@ def read_cell(column: Column, typed: str) -> tuple[str, float | None, list[CellP
     if _UNUSUAL.search(typed):
         text = " ".join(without_hidden(typed).splitlines())
         problems.extend(_look_at_characters(column, typed))
-        spreadsheet = _spreadsheet_problem(text)
-        if spreadsheet is not None:
-            return text, None, [*problems, spreadsheet]
+        if _SPREADSHEET_ERROR.fullmatch(text):
+            why = "the spreadsheet printed an error instead of a value"
+            remedy = "type the value as printed, or leave the cell empty"
+            problems.append(CellProblem("error", "spreadsheet_error", why, remedy))
+            return text, None, problems
+        if _FORMULA.fullmatch(text):
+            remedy = "type what the source prints; ketameta does the arithmetic"
+            problems.append(CellProblem("error", "formula", "the cell holds a formula", remedy))
+            return text, None, problems
     if not text:
         return "", None, problems
     if column.is_number:
-        number, problem = _read_number(text)
-        if problem is not None:
-            problems.append(problem)
-        return text, number, problems
-    problems.extend(_look_at_words(column, text))
+        if len(text) > _LONGEST_NUMBER or not _NUMBER.fullmatch(text):
+            return text, None, [*problems, CellProblem("error", *_no_number(text))]
+        number = float(text)
+        is_zero = not text.lower().partition("e")[0].strip("+-0.")
+        if abs(number) <= _LARGEST and (abs(number) >= _SMALLEST or is_zero):
+            return text, number, problems
+        why = (
+            f"the number is too {'small' if abs(number) < 1 else 'large'} to be a result of a trial"
+        )
+        remedy = "check the value in the source"
+        problems.append(CellProblem("error", "not_a_number", why, remedy))
+    elif column.kind in ("key", "list") and _SCIENTIFIC.fullmatch(text):
+        why = "a spreadsheet turned the identifier into a number with an exponent"
+        remedy = "format the column as text and type the identifier again"
+        problems.append(CellProblem("error", "scientific_id", why, remedy))
+    elif _DATE_IN_TEXT.fullmatch(text):
+        severity: Severity = "error" if column.kind != "text" else "warning"
+        why = "a spreadsheet may have made this date out of a range such as 3-5"
+        remedy = "format the column as text and type what the source prints"
+        problems.append(CellProblem(severity, "date_from_range", why, remedy))
     return text, None, problems
 
 
@@ -567,31 +580,6 @@ def _look_at_characters(column: Column, typed: str) -> Iterator[CellProblem]:
     if _GARBLED.search(typed):
         why = "a letter was garbled by a wrong encoding"
         yield CellProblem("warning", "garbled_text", why, "type the word again")
-
-
-def _spreadsheet_problem(text: str) -> CellProblem | None:
-    """Return the problem of a cell that holds a spreadsheet's error or formula."""
-    if _SPREADSHEET_ERROR.fullmatch(text):
-        why = "the spreadsheet printed an error instead of a value"
-        remedy = "type the value as printed, or leave the cell empty"
-        return CellProblem("error", "spreadsheet_error", why, remedy)
-    if _FORMULA.fullmatch(text):
-        remedy = "type what the source prints; ketameta does the arithmetic"
-        return CellProblem("error", "formula", "the cell holds a formula", remedy)
-    return None
-
-
-def _read_number(text: str) -> tuple[float | None, CellProblem | None]:
-    """Return the number in ``text`` or the reason why there is none."""
-    if len(text) <= _LONGEST_NUMBER and _NUMBER.fullmatch(text):
-        number = float(text)
-        is_zero = not text.lower().partition("e")[0].strip("+-0.")
-        if abs(number) <= _LARGEST and (abs(number) >= _SMALLEST or is_zero):
-            return number, None
-        size = "small" if abs(number) < 1 else "large"
-        why = f"the number is too {size} to be a result of a trial"
-        return None, CellProblem("error", "not_a_number", why, "check the value in the source")
-    return None, CellProblem("error", *_no_number(text))
 
 
 def _no_number(text: str) -> tuple[str, str, str]:
@@ -629,21 +617,3 @@ def _no_number(text: str) -> tuple[str, str, str]:
             return "not_a_number", why, remedy
     remedy = "type the number as printed, without unit or sign of footnote"
     return "not_a_number", "this cannot be read as a number", remedy
-
-
-def _look_at_words(column: Column, text: str) -> Iterator[CellProblem]:
-    """Yield what a spreadsheet may have done to a cell that is not a number."""
-    if column.kind in ("key", "list") and _SCIENTIFIC.fullmatch(text):
-        yield CellProblem(
-            "error",
-            "scientific_id",
-            "a spreadsheet turned the identifier into a number with an exponent",
-            "format the column as text and type the identifier again",
-        )
-    elif _DATE_IN_TEXT.fullmatch(text):
-        yield CellProblem(
-            "error" if column.kind != "text" else "warning",
-            "date_from_range",
-            "a spreadsheet may have made this date out of a range such as 3-5",
-            "format the column as text and type what the source prints",
-        )

@@ -418,7 +418,19 @@ def format_findings(report: CheckReport, style: str = "text") -> str:
     """
     style = check_choice("style", style, STYLES)
     if style == "json":
-        return _as_json(report)
+        accepted = [{**_as_dict(item.finding), "reason": item.reason} for item in report.accepted]
+        document = {
+            "errors": len(report.errors),
+            "warnings": len(report.warnings),
+            "rows": dict(report.counts),
+            "rows_refused": dict(report.refused),
+            "findings": [_as_dict(finding) for finding in report.findings],
+            "accepted": accepted,
+            "corrections_applied": [item.correction.id for item in report.applied],
+            "errors_elsewhere": len(report.elsewhere),
+        }
+        # A log looks for commands in JSON too.
+        return json.dumps(document, ensure_ascii=True, indent=2).replace("##[", "#\\u0023[")
     return _as_annotations(report) if style == "github" else _as_text(report)
 
 
@@ -486,22 +498,6 @@ def _places(findings: Sequence[Finding]) -> str:
 def _as_dict(finding: Finding) -> dict[str, object]:
     places = [{"file": file, "line": line} for file, line in finding.places]
     return {**asdict(finding), "places": places}
-
-
-def _as_json(report: CheckReport) -> str:
-    """Return the report as one JSON object."""
-    document = {
-        "errors": len(report.errors),
-        "warnings": len(report.warnings),
-        "rows": dict(report.counts),
-        "rows_refused": dict(report.refused),
-        "findings": [_as_dict(finding) for finding in report.findings],
-        "accepted": [{**_as_dict(item.finding), "reason": item.reason} for item in report.accepted],
-        "corrections_applied": [item.correction.id for item in report.applied],
-        "errors_elsewhere": len(report.elsewhere),
-    }
-    # A log looks for commands in JSON too.
-    return json.dumps(document, ensure_ascii=True, indent=2).replace("##[", "#\\u0023[")
 
 
 def _as_annotations(report: CheckReport) -> str:
