@@ -100,9 +100,21 @@ def result_document(result: AnalysisResult, pictures: Sequence[Picture] = ()) ->
         Paragraph(result["question"]),
         Paragraph(" ".join(result["sentences"]), strong=True),
         *pictures,
-        *_led_by_another(result),
-        *_groups(result),
     ]
+    led = {
+        str(part["headline"]["measure"])
+        for part in (result, *result["groups"])
+        if part["headline"] is not None and part["headline"]["method"]
+    } - {str(result["measure"])}
+    blocks += [
+        Paragraph(
+            f"The result above is an {measure_words(Measure(code))}, because events are few. The "
+            f"tables below give the {measure_words(Measure(result['measure']))} of each trial and, "
+            "beside the result, what the usual random-effects model makes of them."
+        )
+        for code in sorted(led)
+    ]
+    blocks += _groups(result)
     reasons = Counter(str(item["reason"]) for item in (*result["excluded"], *result["unused"]))
     left = [f"{reason}: {plural(count, 'row')}" for reason, count in reasons.most_common()]
     for title, items in (
@@ -126,21 +138,6 @@ def result_document(result: AnalysisResult, pictures: Sequence[Picture] = ()) ->
         Paragraph(f"Evidence: {result['directness']}; question: {result['status']}.{note}")
     )
     return blocks
-
-
-def _led_by_another(result: AnalysisResult) -> Iterator[Block]:
-    """Say it where the headline is another ratio than the tables below it."""
-    led = {
-        str(part["headline"]["measure"])
-        for part in (result, *result["groups"])
-        if part["headline"] is not None and part["headline"]["method"]
-    } - {str(result["measure"])}
-    for code in sorted(led):
-        yield Paragraph(
-            f"The result above is an {measure_words(Measure(code))}, because events are few. The "
-            f"tables below give the {measure_words(Measure(result['measure']))} of each trial and, "
-            "beside the result, what the usual random-effects model makes of them."
-        )
 
 
 def _groups(result: AnalysisResult) -> Iterator[Block]:

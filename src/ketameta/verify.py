@@ -368,10 +368,20 @@ def _verify_release(paths: ProjectPaths, folder: Path, say: Say, *, own: bool) -
             if made.exists():
                 shutil.rmtree(made)
             arguments = (str(root), version, versions, dict(instead))
-            if other:
-                _by_its_own_code(root, arguments)
-            else:
+            if not other:
                 remake(*arguments)
+                return made
+            done = subprocess.run(
+                [sys.executable, "-c", _REMAKE, json.dumps(arguments)],
+                cwd=root,
+                env={**os.environ, "PYTHONPATH": str(root / "src")},
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            if done.returncode:
+                last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+                raise KetametaError(f"its own code ends with {done.returncode}: {last}")
             return made
 
         try:
@@ -379,7 +389,15 @@ def _verify_release(paths: ProjectPaths, folder: Path, say: Say, *, own: bool) -
         except (KetametaError, OSError) as error:
             said = Difference(label, "", "a release", f"nothing, because: {error}")
             return Verification(0, (said,))
-    more = [*_not_of_the_project(paths, label, members), *_changed_since(paths, folder)]
+    # Files of an earlier release in the ZIP that are not those of that release.
+    more = [
+        Difference(f"{label}/{REPRODUCE}", name, "another file", "what that release has now")
+        for name, content in members.items()
+        if name.startswith("reports/releases/")
+        and (paths.root / name).is_file()
+        and (paths.root / name).read_bytes() != content
+    ]
+    more += _changed_since(paths, folder)
     if theirs != here and not own and not result.identical:
         wanted = "compare with its own version (its ZIP builds it)"
         more.append(Difference(label, "", "made by other code than this", wanted))
@@ -399,33 +417,6 @@ def _members(packed: bytes) -> dict[str, bytes]:
             if folder == FOLDER and safe and _UNPACKED.fullmatch(name) and not entry.is_dir():
                 found[name] = archive.read(entry)
     return found
-
-
-def _by_its_own_code(root: Path, arguments: Sequence[Any]) -> None:
-    """Rebuild a release with the code that it holds, in a process of its own."""
-    done = subprocess.run(
-        [sys.executable, "-c", _REMAKE, json.dumps(arguments)],
-        cwd=root,
-        env={**os.environ, "PYTHONPATH": str(root / "src")},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        raise KetametaError(f"its own code ends with {done.returncode}: {last}")
-
-
-def _not_of_the_project(
-    paths: ProjectPaths, label: str, members: Mapping[str, bytes]
-) -> Iterator[Difference]:
-    """Yield the files of an earlier release in the ZIP that are not those of that release."""
-    for name, content in members.items():
-        path = paths.root / name
-        held = name.startswith("reports/releases/") and path.is_file()
-        if held and path.read_bytes() != content:
-            said = "what that release has now"
-            yield Difference(f"{label}/{REPRODUCE}", name, "another file", said)
 
 
 def _changed_since(paths: ProjectPaths, folder: Path) -> Iterator[Difference]:

@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike
 
 from ketameta.errors import UsageError
 from ketameta.evidence.findings import Finding, sort_findings
-from ketameta.evidence.schema import RECONCILIATION, TABLES, Column, Schema
+from ketameta.evidence.schema import RECONCILIATION, TABLES, Column
 from ketameta.evidence.tables import (
     DECISIONS,
     SECOND,
@@ -183,7 +183,14 @@ def compare_batch(paths: ProjectPaths, folder: Path, first: Evidence) -> Compari
     empty or out was not read again: it is no difference, and is counted as unread.
     """
     name = paths.relative(folder)
-    second, findings = _read_second(paths, folder, first.schema)
+    second: dict[str, list[Row]] = {}
+    findings: list[Finding] = []
+    for table in first.schema.batch:
+        path = folder / SECOND / f"{table.name}.csv"
+        if path.exists():
+            # A refused row is an error among the findings.
+            second[table.name], _, problems = read_rows(path, paths.relative(path), table)
+            findings.extend(problems)
     again = [row for rows in second.values() for row in rows]
     studies = {row["study_id"] for row in again}
     in_part = {row["study_id"] for row in again if is_partial(row)}
@@ -279,21 +286,6 @@ def decided(
         for decision in decisions:
             if decision["agreed"] and (not study or decision["row"].startswith(f"{study} / ")):
                 yield paths.relative(batch / SECOND / DECISIONS), decision
-
-
-def _read_second(
-    paths: ProjectPaths, folder: Path, schema: Schema
-) -> tuple[dict[str, list[Row]], list[Finding]]:
-    """Return the tables of a second extraction, and what could not be read."""
-    tables: dict[str, list[Row]] = {}
-    findings: list[Finding] = []
-    for table in schema.batch:
-        path = folder / SECOND / f"{table.name}.csv"
-        if path.exists():
-            # A refused row is an error among the findings.
-            tables[table.name], _, problems = read_rows(path, paths.relative(path), table)
-            findings.extend(problems)
-    return tables, findings
 
 
 def is_named(row: Row, key: str) -> bool:

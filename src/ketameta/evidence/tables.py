@@ -451,7 +451,7 @@ def _look_at_folder(paths: ProjectPaths, folder: Path) -> Iterable[Finding]:
         why, remedy = "the batch folder holds no table", "add its tables, or delete the folder"
         yield file_finding("empty_table", file, why, remedy, severity="warning")
     for item in items:
-        name = item.name
+        name, low = item.name, item.name.lower()
         if is_link(item):
             yield _link(paths, item)
         elif item.is_dir() and name in _OWN_FOLDERS:
@@ -467,8 +467,10 @@ def _look_at_folder(paths: ProjectPaths, folder: Path) -> Iterable[Finding]:
                 yield from _strays(paths, item)
         elif name in BATCH_FILES or name == "README.md":
             continue
-        elif not name.startswith((".", "~")) and _like_a_table(name):
-            severity: Severity = "error" if ".csv" in name.lower() else "warning"
+        elif not name.startswith((".", "~")) and (
+            ".csv" in low or low.partition(".")[0] in _TABLE_STEMS or low.endswith(_TABLE_ENDINGS)
+        ):
+            severity: Severity = "error" if ".csv" in low else "warning"
             listed = ", ".join(BATCH_FILES)
             why = "a batch has no table of this name, so the file is not read"
             remedy = (
@@ -477,12 +479,6 @@ def _look_at_folder(paths: ProjectPaths, folder: Path) -> Iterable[Finding]:
             yield file_finding("file_unknown", f"{file}/{name}", why, remedy, severity=severity)
         elif not _DROPPINGS.fullmatch(name):
             yield _stray(paths, item)
-
-
-def _like_a_table(name: str) -> bool:
-    """Return whether a table goes by this name; ``outcomes.csv.txt`` is one all the same."""
-    low = name.lower()
-    return ".csv" in low or low.partition(".")[0] in _TABLE_STEMS or low.endswith(_TABLE_ENDINGS)
 
 
 def _look_beside(paths: ProjectPaths) -> Iterable[Finding]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -127,9 +127,18 @@ def read_trials(
         read = [_number(cell, source.decimal_comma) for cell in cells]
         if name in numbers.values():
             head = next(head for head, column in numbers.items() if column == name)
-            problems += _wrong_cells(
-                f"column {name!r} ({head})", path, source, read, missing, cells
-            )
+            told = f"column {name!r} ({head})"
+            if len(read) > 1 and all(value is None for value in read):
+                word = f"every cell is a word, such as {cells[0]!r}"
+                problems.append(f"{path}, {told}: {word}; name another column")
+            else:
+                for record, cell, value in zip(source.records, cells, read, strict=True):
+                    where = f"{path}, line {record.line}, {told}"
+                    if value is None:
+                        problems.append(f"{where}: {cell!r} is no number")
+                    elif value != value and missing == "refuse":
+                        why = "the cell is empty; fill it in, or add --missing drop"
+                        problems.append(f"{where}: {why}")
         numeric = name in numbers.values() or None not in read
         columns[name] = [np.nan if value is None else value for value in read]
         if not numeric:
@@ -159,25 +168,6 @@ def _number(cell: str, decimal_comma: bool) -> float | None:
     if text is None and re.fullmatch(r"[+-]?\d+(?:\.\d*)?(?:[eE][+-]?\d+)?", cell.strip()):
         text = cell  # a number of any size, such as 1e16
     return None if text is None else float(text)
-
-
-def _wrong_cells(
-    column: str,
-    path: Path,
-    source: SourceCsv,
-    read: Sequence[float | None],
-    missing: str,
-    cells: Sequence[str],
-) -> Iterator[str]:
-    if len(read) > 1 and all(value is None for value in read):
-        yield f"{path}, {column}: every cell is a word, such as {cells[0]!r}; name another column"
-        return
-    for record, cell, value in zip(source.records, cells, read, strict=True):
-        where = f"{path}, line {record.line}, {column}"
-        if value is None:
-            yield f"{where}: {cell!r} is no number"
-        elif value != value and missing == "refuse":
-            yield f"{where}: the cell is empty; fill it in, or add --missing drop"
 
 
 def fit_file(

@@ -379,7 +379,9 @@ def read_citations(data: bytes, name: str, known: Sequence[Mapping[str, str]] = 
         if why:
             rows.append(ImportedRow(line, quoted(text[start:end][:60]), "refused", (why,)))
             continue
-        record = _free(f"{slug(name.rpartition('.')[0])}_{place}", taken)
+        record = plain = f"{slug(name.rpartition('.')[0])}_{place}"
+        if plain in taken:
+            record = next(other for n in range(2, 10**6) if (other := f"{plain}_{n}") not in taken)
         taken.add(record)
         row = {"record_id": record, **cells, "source": name}
         if twin is not None:
@@ -442,13 +444,6 @@ def _marks(row: Mapping[str, str]) -> Iterator[str]:
     title = re.sub(r"[\W_]+", "", row.get("title", "").lower())
     if len(title) >= SHORTEST_TITLE:
         yield f"title {title} {row.get('year', '')}"
-
-
-def _free(name: str, taken: set[str]) -> str:
-    """Return a name that no record has yet."""
-    if name not in taken:
-        return name
-    return next(other for n in range(2, 10**6) if (other := f"{name}_{n}") not in taken)
 
 
 # --- RevMan: its review files, and risk of bias ---------------------------------------------------

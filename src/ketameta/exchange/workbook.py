@@ -204,7 +204,13 @@ def read_workbook(data: bytes, source: str, schema: Schema) -> ImportReport:
     except Exception as error:
         # openpyxl meets a damaged file with whatever breaks first: zip, XML, keys, attributes.
         why = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
-        return ImportReport(source, KIND, problems=(_unreadable(data, why),))
+        said = (
+            f"the workbook cannot be read ({why}): it is damaged, protected, or no .xlsx; open it "
+            "and save it again as .xlsx"
+        )
+        if b"application/vnd.oasis.opendocument" in data[:200]:
+            said = "this is an OpenDocument file (.ods); save it as .xlsx and import that"
+        return ImportReport(source, KIND, problems=(said,))
     if too_large:
         return ImportReport(source, KIND, problems=(too_large,))
     rows: list[ImportedRow] = []
@@ -258,16 +264,6 @@ def read_workbook(data: bytes, source: str, schema: Schema) -> ImportReport:
     once = {name: tuple(records) for name, records in tables.items()}
     return ImportReport(
         source, KIND, tuple(rows), tuple(problems), tuple(notes), once, rows_in=filled
-    )
-
-
-def _unreadable(data: bytes, why: str) -> str:
-    """Return what to say about an archive that is no workbook we can open."""
-    if b"application/vnd.oasis.opendocument" in data[:200]:
-        return "this is an OpenDocument file (.ods); save it as .xlsx and import that"
-    return (
-        f"the workbook cannot be read ({why}): it is damaged, protected, or no .xlsx; open it and "
-        "save it again as .xlsx"
     )
 
 
@@ -367,7 +363,20 @@ def _read_row(
     """Return the verdict on one row and its cells, if it is taken."""
     record: dict[str, str] = {}
     changes: list[str] = []
-    refusals = list(_swallowed(sheet, names, line))
+    refusals: list[str] = []
+    for area in sheet.merged_cells.ranges:
+        taken = [
+            names[column]
+            for column in range(area.min_col, area.max_col + 1)
+            if column in names
+            and area.min_row <= line <= area.max_row
+            and (line, column) != (area.min_row, area.min_col)
+        ]
+        if taken:
+            refusals.append(
+                f"the merged cells {area.coord} hide {', '.join(taken)}; unmerge them and type the "
+                "value into each row"
+            )
     for column, cell in cells.items():
         name = names.get(column, "")
         if not name:
@@ -386,23 +395,6 @@ def _read_row(
     became = () if refusals else (row_name(table.name, record),)
     row = ImportedRow(line, label, verdict, tuple(refusals or changes), became, sheet.title)
     return row, None if refusals else record
-
-
-def _swallowed(sheet: Worksheet, names: Mapping[int, str], line: int) -> Iterator[str]:
-    """Yield which cells of a row a merged area took, apart from its own first cell."""
-    for area in sheet.merged_cells.ranges:
-        taken = [
-            names[column]
-            for column in range(area.min_col, area.max_col + 1)
-            if column in names
-            and area.min_row <= line <= area.max_row
-            and (line, column) != (area.min_row, area.min_col)
-        ]
-        if taken:
-            yield (
-                f"the merged cells {area.coord} hide {', '.join(taken)}; unmerge them and type the "
-                "value into each row"
-            )
 
 
 def _cell_text(cell: Cell) -> tuple[str, str, str]:

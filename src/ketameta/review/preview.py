@@ -6,7 +6,7 @@ Computes in memory and writes nothing.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -257,12 +257,19 @@ def preview_batch(paths: ProjectPaths, batch: str | Path, *, say: Say = lambda _
             continue
         say(f"Computing {spec.name}, before and after")
         changes.append(compare_results(*moments.results(spec)))
+    effects: dict[str, NewEffect] = {}
+    for assumed in dict.fromkeys([Assumptions(), *(spec.assume for spec in specs)]):
+        for row in moments.tables(assumed)[1].rows.on():
+            name = row["effect_id"]
+            wanted = not row["assumption"] or name in entered
+            if wanted and is_of(row["source"], prefix) and name not in effects:
+                effects[name] = {**row, "analyses": tuple(dict.fromkeys(entered.get(name, ())))}
     return Preview(
         batch=prefix.rstrip("/"),
         rows={name: count for name, count in own.items() if count},
         changes=tuple(change for change in changes if change.is_changed),
         unchanged=tuple(unchanged) + tuple(c.title for c in changes if not c.is_changed),
-        effects=tuple(_new_effects(moments, specs, prefix, entered)),
+        effects=tuple(effects.values()),
         unused=tuple(
             LeftRow(row["source"], effect_words(row), row["reason"])
             for row in moments.tables(Assumptions())[1].unused_rows.on()
@@ -326,23 +333,6 @@ def _checked(
         left_out.append(f"Two extractions: {plural(settled, 'difference')} reconciled and used.")
     warnings = tuple(item for item in report.warnings if item.file.startswith(f"{name}/"))
     return evidence, [spec for spec in specs if spec.name not in wrong], warnings, tuple(left_out)
-
-
-def _new_effects(
-    moments: Moments,
-    specs: Sequence[AnalysisSpec],
-    prefix: str,
-    entered: Mapping[str, Sequence[str]],
-) -> Iterator[NewEffect]:
-    """Yield the effects with a row of the batch behind them, assumed ones where they are used."""
-    seen: set[str] = set()
-    for assumed in dict.fromkeys([Assumptions(), *(spec.assume for spec in specs)]):
-        for row in moments.tables(assumed)[1].rows.on():
-            name = row["effect_id"]
-            wanted = not row["assumption"] or name in entered
-            if wanted and is_of(row["source"], prefix) and name not in seen:
-                seen.add(name)
-                yield {**row, "analyses": tuple(dict.fromkeys(entered.get(name, ())))}
 
 
 def _claims(

@@ -10,7 +10,7 @@ import re
 import shutil
 import tempfile
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -186,7 +186,14 @@ def new_batch(paths: ProjectPaths, study: str) -> tuple[Path, ...]:
     """
     check_study_id(study)
     check_project_folder(paths)
-    taken = dict(_extracted_studies(paths))
+    taken = {}
+    schema = schema_of(read_project(paths.root)[0])
+    for batch in batch_folders(paths):
+        path = batch / "studies.csv"
+        if path.is_file():
+            file = paths.relative(path)
+            for line, cells in read_csv(path, file, schema["studies"]).rows:
+                taken[cells.get("study_id", "").strip()] = f"{file}:{line}"
     if study in taken:
         raise UsageError(
             f"{study} is already extracted in {taken[study]}. For another trial of the same "
@@ -288,17 +295,6 @@ def slug(text: str) -> str:
     folded = text.replace("ß", "ss").replace("ø", "o").replace("Ø", "o").replace("ł", "l")
     plain = unicodedata.normalize("NFKD", folded).encode("ascii", "ignore").decode("ascii")
     return re.sub(r"[^a-z0-9]+", "_", plain.lower()).strip("_")
-
-
-def _extracted_studies(paths: ProjectPaths) -> Iterator[tuple[str, str]]:
-    """Yield every study name and where it stands."""
-    schema = schema_of(read_project(paths.root)[0])
-    for folder in batch_folders(paths):
-        path = folder / "studies.csv"
-        if path.is_file():
-            file = paths.relative(path)
-            for line, cells in read_csv(path, file, schema["studies"]).rows:
-                yield cells.get("study_id", "").strip(), f"{file}:{line}"
 
 
 def _next_letter(study: str, taken: set[str]) -> str:

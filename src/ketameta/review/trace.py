@@ -205,7 +205,13 @@ def trace_document(paths: ProjectPaths, study: str = "") -> Document:
         raise ExtractionError(format_findings(replace(report, findings=tuple(errors))), errors)
     evidence, left_out = without_broken(paths, evidence, report.errors)
     applied = report.applied
-    excluded = _exclusions(evidence, study)
+    bare = study.replace("_", "")
+    excluded = [
+        f"{row['outcome']} ({plural(int(row.number('records') or 0), 'record')}): {row['reason']}"
+        for row in evidence.rows("exclusions")
+        if study
+        and "".join(mark for mark in row["study"].lower() if mark.isalnum()).startswith(bare)
+    ]
     rows = [row for name in ("studies", "arms", "risk_of_bias") for row in evidence.rows(name)]
     others = [row for row in rows if row["study_id"] == study]
     if study and not others and not excluded and not _result_rows(evidence, study):
@@ -244,17 +250,6 @@ def trace_document(paths: ProjectPaths, study: str = "") -> Document:
     if excluded:
         blocks += [Heading("Left out, in data/exclusions.csv"), Bullets(tuple(excluded))]
     return blocks
-
-
-def _exclusions(evidence: Evidence, study: str) -> list[str]:
-    """Return the exclusions of a study, found by its name or by its label."""
-    bare = study.replace("_", "")
-    return [
-        f"{row['outcome']} ({plural(int(row.number('records') or 0), 'record')}): {row['reason']}"
-        for row in evidence.rows("exclusions")
-        if study
-        and "".join(mark for mark in row["study"].lower() if mark.isalnum()).startswith(bare)
-    ]
 
 
 def _trace_blocks(traces: Sequence[Trace]) -> list[Block]:
