@@ -135,7 +135,13 @@ def effects_of_contrast(
     if kind in {"OR", "RR"}:
         return _ratio(row, Measure(kind))
     if kind == "RD":
-        return _plain_difference(row, Measure.RD, row["estimate"])
+        if not _has(row["estimate"]):
+            return [], "no_estimate"
+        precision = _precision(row, row["estimate"], df=None)
+        if precision is None:
+            return [], "no_variance"
+        route = f"md_printed+{precision.route}"
+        return [ContrastEffect(Measure.RD, row["estimate"], precision.se**2, route)], ""
     if kind in NOT_POOLED:
         return [], NOT_POOLED[kind]
     if any(_has(row[name]) and row[name] < 2 for name in ("n_treatment", "n_control")):
@@ -182,18 +188,6 @@ def _ratio(row: Contrast, measure: Measure) -> tuple[list[ContrastEffect], str]:
         )
         return [effect], ""
     return [], "no_variance"
-
-
-def _plain_difference(
-    row: Contrast, measure: Measure, estimate: float
-) -> tuple[list[ContrastEffect], str]:
-    if not _has(estimate):
-        return [], "no_estimate"
-    precision = _precision(row, estimate, df=None)
-    if precision is None:
-        return [], "no_variance"
-    route = f"md_printed+{precision.route}"
-    return [ContrastEffect(measure, estimate, precision.se**2, route)], ""
 
 
 def _precision(row: Contrast, estimate: float, df: float | None) -> _Precision | None:

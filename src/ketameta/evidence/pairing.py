@@ -323,12 +323,9 @@ def _join_rows(group: Sequence[ArmRow], joined: str) -> ArmRow:
         mean = np.array([one["mean_"] for one in group], float)
         sd = np.array([one["sd_"] for one in group], float)
         combined = conversions.combine_arms(n, mean, sd)
-        row["mean_"], row["sd_"] = _one(combined.mean), _one(combined.sd)
+        row["mean_"] = float(np.asarray(combined.mean).item())
+        row["sd_"] = float(np.asarray(combined.sd).item())
     return row
-
-
-def _one(value: Any) -> float:
-    return float(np.asarray(value).item())
 
 
 def pair_arms(
@@ -460,9 +457,11 @@ def plain_key(value: Any) -> Any:
     return None if isinstance(value, float) and np.isnan(value) else value
 
 
-def comparison_key(row: Mapping[str, object]) -> tuple[Any, ...]:
-    """Return the comparison a row is about, as a key."""
-    return tuple(plain_key(row[key]) for key in COMPARISON_KEYS)
+def comparison_key(
+    row: Mapping[str, object], columns: Sequence[str] = COMPARISON_KEYS
+) -> tuple[Any, ...]:
+    """Return the comparison a row is about, or what else these columns name, as a key."""
+    return tuple(plain_key(row[column]) for column in columns)
 
 
 #: Why a row yields no effect, in words for the report.
@@ -525,7 +524,7 @@ def unused_outcomes(
         if not code and row["study_id"] in alone and row["statistic"] != "events":
             code = _why_not_within(cast("ArmRow", row), correlated=correlated)
         elif not code:
-            key = _alike(row)
+            key = comparison_key(row, COMPARABLE)
             if len(usable.get(key, ())) > 1 and row["study_id"] in crossed:
                 code = "crossover_counts" if row["statistic"] == "events" else "no_correlation"
             else:
@@ -535,15 +534,11 @@ def unused_outcomes(
     return pd.DataFrame(unused, columns=list(UNUSED_COLUMNS))
 
 
-def _alike(row: Mapping[str, object]) -> tuple[Any, ...]:
-    return tuple(plain_key(row[column]) for column in COMPARABLE)
-
-
 def _arms_by_key(rows: pd.DataFrame) -> dict[tuple[Any, ...], set[str]]:
     """Return the arms that were measured alike."""
     found: dict[tuple[Any, ...], set[str]] = {}
     for row in rows[[*COMPARABLE, "arm_id"]].to_dict("records"):
-        found.setdefault(_alike(row), set()).add(row["arm_id"])
+        found.setdefault(comparison_key(row, COMPARABLE), set()).add(row["arm_id"])
     return found
 
 
