@@ -115,6 +115,15 @@ def test_an_acceptance_that_does_nothing_says_so(
     assert ("sd_ratio" in words(report)) is left
 
 
+def test_no_acceptance_is_judged_beside_a_table_that_was_read_in_part(tmp_path: Path) -> None:
+    root = _project_with_a_warning(
+        tmp_path, "accept: sd_ratio because ok; accept: se_as_sd because ok"
+    )
+    (path,) = (root / "data").rglob("arms.csv")
+    path.write_text(path.read_text("utf-8").replace("formulation", "formulatoin", 1), "utf-8")
+    assert "accept" not in words(run_checks(project_paths(root)))
+
+
 def test_an_error_cannot_be_accepted(tmp_path: Path) -> None:
     tables = clean_tables()
     tables["outcomes"][2].update(events="40", note="accept: events_above_n because printed")

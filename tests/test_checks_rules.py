@@ -86,6 +86,7 @@ SCORES_2 = [
     SCORE | {"study_id": "birch_2015", "n": "20", "mean": "11.7"},
     SCORE | {"study_id": "birch_2015", "n": "20", "arm_id": "placebo", "mean": "14.2"},
 ]
+CEDAR = {"study_id": "cedar_2016"}
 SECOND_TRIAL = _all(_add("studies", STUDY_2), _add("arms", *ARMS_2), _add("outcomes", *SCORES_2))
 POOL = TREATMENT | {"arm_id": "ketamine_all", "n_randomised": "30", "contains_arms": "ketamine"}
 EXCLUSION = {
@@ -141,6 +142,18 @@ RULES = [
         "range_source",
         _set("instruments", range_source=""),
         "instruments.csv:2 range_source",
+        severity="warning",
+    ),
+    Broken(
+        "dose_unit",
+        _all(
+            SECOND_TRIAL,
+            _add("studies", STUDY_2 | CEDAR | {"citation": "Cedar C. 2016."}),
+            _add("arms", *(arm | CEDAR for arm in ARMS_2)),
+            _add("outcomes", *(row | CEDAR | {"mean": f"1{row['mean'][3]}.3"} for row in SCORES_2)),
+            _set("arms", dose_unit="mgs_per_kg"),
+        ),
+        "arms.csv:2 dose_unit",
         severity="warning",
     ),
     # Keys and references

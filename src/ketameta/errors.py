@@ -122,6 +122,7 @@ ELSEWHERE = {
     "netmeta": "network_meta_analysis", "fsn": "fail_safe_n", "hc": "henmi_copas",
     "method": "tau2_method", "test": "ci_method", "label": "labels", "slab": "labels",
     "studlab": "labels", "yi": "estimate", "vi": "variance", "sei": "se", "mods": "moderators",
+    **dict.fromkeys(("--subgroup", "--subgroups", "--by", "--mods", "--group"), "--moderators"),
 }  # fmt: skip
 
 

@@ -463,8 +463,11 @@ def _read(path: Path, _modified: int, _size: int) -> tuple[Project, tuple[Said, 
     raw = {"project": {}, **raw}
     project, problems = validate(Project, raw)
     if all(item.place[0] not in ("words", "moderator") for item in problems):
-        # What other tables say of words and moderators is judged once these are known whole.
-        project, problems = validate(Project, raw, _known(project))
+        # What other tables say of words and moderators is judged once these are known whole. Where
+        # no section is declared, the analyses name them.
+        known = _known(project)
+        free = {} if project.section else {"section": [*known["section"], project.harms.section]}
+        project, problems = validate(Project, raw, {**known, **free})
         problems += _rules(project)
     remedy = "mend it there; docs/project_file.md has every key"
     return project, (*findings, *problem_findings(path.parent, problems, remedy))

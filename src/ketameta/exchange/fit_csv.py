@@ -296,6 +296,13 @@ def _as_options(problem: KetametaError, lines: Sequence[int] = ()) -> KetametaEr
     text = str(problem)
     if lines:
         text = re.sub(r"line (\d+) \(line \1\)", r"line \1", _PLACES.sub(in_line, text))
+    columns = {name for entry in MEASURES.values() for way in _ways(entry) for name in way.every}
+
+    def as_options(found: re.Match[str]) -> str:
+        names = found[1].split(", ")
+        return f"({', '.join(map(option, names))})" if {*names} <= columns else found[0]
+
+    text = re.sub(r"\((\w+(?:, \w+)+)\)", as_options, text)
     text = _ARGUMENT.sub(lambda found: option(found[1]), text)
     text = text.replace("missing='drop'", "--missing drop").replace("measure= ", "--measure ")
     text = re.sub(

@@ -241,9 +241,10 @@ def _check_design(matrix: Floats, names: tuple[str, ...], labels: tuple[str, ...
     redundant = dependent_columns(matrix)
     if redundant:
         listed = ", ".join(repr(names[j]) for j in redundant)
+        others = [name for j, name in enumerate(names) if j not in redundant]
         raise NotEstimableError(
             f"the design is singular: column {listed} is a combination of the columns before it"
-            f" ({', '.join(names)}); leave it out"
+            f" ({', '.join(others)}); leave it out"
         )
 
 

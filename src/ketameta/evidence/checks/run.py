@@ -250,6 +250,8 @@ def checked_evidence(
         notes = []
     elif chosen is not None:
         notes = [item for item in notes if concerns(paths, item, chosen)]
+    in_doubt = {batch_of(paths, item.file) for item in read if item.is_error} - {""}
+    notes = [item for item in notes if batch_of(paths, item.file) not in in_doubt]
     report = CheckReport(
         findings=sort_findings([*left, *notes]),
         accepted=tuple(accepted),
@@ -291,7 +293,12 @@ def _read(
     file = paths.relative(corrections_path(paths))
     known = [item for item in corrections if item.table not in unread]
     corrected, applied, refusals = try_corrections(evidence, known, file)
-    differences = () if unread else differences
+    in_doubt = {batch_of(paths, item.file) for item in reading if item.is_error} - {""}
+    differences = (
+        ()
+        if unread
+        else tuple(item for item in differences if batch_of(paths, item.file) not in in_doubt)
+    )
     context = Context(corrected, reading)
     searched = search_findings(paths, corrected.rows("exclusions"), corrected.rows("screening"))
     gathered = Gathered()

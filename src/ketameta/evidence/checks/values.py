@@ -6,11 +6,12 @@ A room of its own because checks are kept by what they look at, and `run` lists 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from ketameta.declared import is_day
-from ketameta.errors import did_you_mean
+from ketameta.errors import did_you_mean, near_matches
 from ketameta.evidence.checks.context import (
     Context,
     error,
@@ -300,6 +301,23 @@ def check_dates_are_dates(context: Context, row: Row) -> Iterator[Finding]:
     """Each date is written YYYY-MM-DD and exists in the calendar."""
     if row["date"] and not is_day(row["date"]) and not context.is_refused(row, "date"):
         yield error(row, "date", "not a date", "write YYYY-MM-DD")
+
+
+@rule("dose_unit")
+def check_units_of_doses_are_spelled_alike(context: Context) -> Iterator[Finding]:
+    """No unit of dose that one study alone has is that of others misspelled."""
+    rows = [row for row in context.rows("arms") if row["dose_unit"]]
+    studies = Counter(unit for unit, _ in {(row["dose_unit"], row["study_id"]) for row in rows})
+    common = [unit for unit, count in studies.items() if count > 1]
+    parts = {part for unit in common for part in unit.split("_")}
+    for row in rows:
+        strange = studies[row["dose_unit"]] == 1 and {*row["dose_unit"].split("_")} - parts
+        if strange and (near := near_matches(row["dose_unit"], common, most=1)):
+            why = f"no other study has this unit, and {studies[near[0]]} have {near[0]}"
+            remedy = (
+                f"write {near[0]} if that is meant: doses in other units enter no dose analysis"
+            )
+            yield warning(row, "dose_unit", why, remedy)
 
 
 @rule("range_source", "instruments")
