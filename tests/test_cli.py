@@ -577,3 +577,10 @@ def test_the_help_of_fit_lists_the_columns_of_every_measure(ketameta) -> None:
         for way in entry.ways:
             words = " ".join(f"--{name.replace('_', '-')}" for name in way.columns)
             assert re.search(rf"\b{entry.name}\b[^:]*: {words}\n", shown), (entry.name, words)
+
+
+def test_hints_of_fit_are_written_as_options(ketameta, tmp_path: Path) -> None:
+    path = tmp_path / "trials.csv"
+    path.write_text("a,b\n1,2\n3,4\n", encoding="utf-8")
+    assert "(--estimate, --variance), or (--estimate, --se)" in ketameta("fit", path).err
+    assert "did you mean --moderators?" in ketameta("fit", path, "--subgroup", "a").err
