@@ -149,12 +149,9 @@ def _read(
         sides = _SIDES[_better_end(spec, known) or "lower"]
         spec = spec.model_copy(update={"favours": sides})
     # In place of a value that is refused stands another, which contradicts nothing.
-    refused = "|".join(re.escape(str(item.place[-1])) for item in problems if item.place) or "$^"
-    ruled = (
-        text
-        for text in _rules(spec, raw, written, known)
-        if not re.search(rf"\b(?:{refused})\b", text)
-    )
+    keys = {key for item in problems for key in item.place[-1:]}
+    found = _rules(spec, raw, written, known)
+    ruled = [text for text in found if not keys & {*re.findall(r"\w+", text)}]
     named = _name_problems(path.stem, project)
     told: dict[Problem | str, None] = dict.fromkeys([*named, *problems, *ruled])
     wrong = tuple(key_finding("analysis", item, file, lines) for item in told)

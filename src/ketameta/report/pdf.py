@@ -103,7 +103,7 @@ def render_pdf(
         for path in sorted([*paths.figures.glob("*.svg"), *paths.pages.glob("*.svg")])
         if path.stem in wanted
     }
-    printed = text_hash(json.dumps([data, pictures, attached], ensure_ascii=False))
+    printed = text_hash(json.dumps([data, pictures, attached]))
     stamp = f"contents {printed[:12]}"
     if document == ARTICLE:
         stamp = f"data {context['stamp']} \u00b7 results {context['results_stamp']}"
