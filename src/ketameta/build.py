@@ -329,9 +329,8 @@ def build(
     stated = dict(versions or package_versions())
     stated = {name: stated[name] for name in [*package_versions(), *stated] if name in stated}
     notes = paths.build / "stamps"
-    source = code_hash(())
-    keep = partial(kept_or_made, cache, same + source)
-    made_by = code + source  # what computes, with the versions it does so with, and what shows
+    made_by = _made_by()
+    keep = partial(kept_or_made, cache, same + made_by)
     keep_plots = partial(kept_or_made, cache, f"{made_by}{evidence.project}")
     tables = InputTables(evidence, same_data, partial(kept_before, cache), code)
     related = Related(
@@ -439,6 +438,11 @@ def code_fingerprint() -> str:
     return text_hash(f"{code_hash(ABOVE)}{package_versions()}")
 
 
+def _made_by() -> str:
+    """Return what stands for the code that shows too, beside :func:`code_fingerprint`."""
+    return code_fingerprint() + code_hash(())
+
+
 @cache
 def package_versions() -> dict[str, str]:
     """Return the versions of the packages that numbers and figures depend on."""
@@ -506,7 +510,7 @@ def _files(context: Context, paths: ProjectPaths, effects_text: str) -> dict[str
         "inputs.json": inputs_text(paths, context["versions"]),
     }
     cache = paths.build / "cache"
-    keep = partial(kept_or_made, cache, f"{code_hash(())}{package_versions()}")
+    keep = partial(kept_or_made, cache, _made_by())
     with ThreadPoolExecutor(2) as typesetting:  # which leaves this thread free
         typeset = {
             f"{name}.pdf": typesetting.submit(render_pdf, context, paths, attachments, name, keep)

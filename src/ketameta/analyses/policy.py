@@ -521,9 +521,7 @@ def _headline(
         absolute=absolute,
         absolute_withheld=withheld,
         beside=[item.beside() for item in others],
-        disagreement=" ".join(
-            filter(None, (_outside(lead, others), _disagreement(side, others, k)))
-        ),
+        disagreement=_disagreement(lead, others, k),
         sentence="",
     )
     return {**headline, "sentence": _sentence(spec, headline, rows)}
@@ -668,7 +666,7 @@ def _outside(lead: _Estimate, others: Sequence[_Estimate]) -> str:
     if low <= lead.estimate <= high:
         return ""
     where, reach = ("above", "up than down") if lead.estimate > high else ("below", "down than up")
-    ends = f"{written(low, lead.measure)} to {written(high, lead.measure)}"
+    ends = interval_words(low, high, lead.measure)
     return (
         f"The pooled {measure_words(lead.measure)} lies {where} what each trial or report found "
         f"alone ({ends}): it is the middle of all values that so few events leave possible, and "
@@ -676,9 +674,9 @@ def _outside(lead: _Estimate, others: Sequence[_Estimate]) -> str:
     )
 
 
-def _disagreement(side: Side, others: Sequence[_Estimate], k: int) -> str:
-    """Return which models beside the leading one place their interval elsewhere, and why."""
-    differing = []
+def _disagreement(lead: _Estimate, others: Sequence[_Estimate], k: int) -> str:
+    """Return which trials and models beside the leading one lie elsewhere, and why."""
+    side, differing = side_of(lead.ci_low, lead.ci_high), []
     for item in others:
         if item.code == "trial" or item.withheld:
             continue
@@ -698,7 +696,8 @@ def _disagreement(side: Side, others: Sequence[_Estimate], k: int) -> str:
             why = "it takes the spread of trials as known"
         lies = "includes no difference" if theirs == "unclear" else "excludes no difference"
         differing.append(f"{item.label} {lies} ({why})")
-    return f"Beside it: {'; '.join(differing)}." if differing else ""
+    beside = f"Beside it: {'; '.join(differing)}." if differing else ""
+    return f"{_outside(lead, others)} {beside}".strip()
 
 
 _OF_GROUPS: Mapping[Measure, str] = {

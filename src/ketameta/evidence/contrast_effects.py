@@ -8,6 +8,7 @@ A room of its own because sources print comparisons in many ways, and every way 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypedDict
 
@@ -391,14 +392,7 @@ def effects_of_contrasts(
     effects: list[dict[str, object]] = []
     unused: list[dict[str, object]] = []
     for row, direction in zip(contrasts.to_dict("records"), better, strict=True):
-        said = []
-        for size in assumed.arm_sizes:
-            if (size.study_id, size.subgroup) != (row["study_id"], row["subgroup"]):
-                continue
-            for arm, n in (("arm_id", "n_treatment"), ("comparator_arm_id", "n_control")):
-                if row[arm] == size.arm_id and np.isnan(row[n]):
-                    row[n] = float(size.n)
-                    said.append(size_words(size))
+        said = list(_fill_sizes(row, assumed))
         found, problem = effects_of_contrast(
             row,
             direction=direction,
@@ -428,6 +422,17 @@ def effects_of_contrasts(
         pd.DataFrame(effects).reindex(columns=list(EFFECT_COLUMNS)),
         pd.DataFrame(unused, columns=list(UNUSED_COLUMNS)),
     )
+
+
+def _fill_sizes(row: dict[str, Any], assumed: Assumptions) -> Iterator[str]:
+    """Fill assumed arm sizes into a contrast; yield the words for each."""
+    for size in assumed.arm_sizes:
+        if (size.study_id, size.subgroup) != (row["study_id"], row["subgroup"]):
+            continue
+        for arm, n in (("arm_id", "n_treatment"), ("comparator_arm_id", "n_control")):
+            if row[arm] == size.arm_id and np.isnan(row[n]):
+                row[n] = float(size.n)
+                yield size_words(size)
 
 
 def mean_differences(outcomes: pd.DataFrame) -> dict[tuple[Any, ...], float]:

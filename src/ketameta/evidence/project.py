@@ -289,6 +289,10 @@ class HarmsSummary(Table):
     shared_ending: Words = ()
     known: tuple[KnownHarm, ...] = ()
 
+    def tells_of(self, analysis: str) -> bool:
+        """Return whether facts that cannot be counted tell of what an analysis asks."""
+        return any(analysis in item.analyses for item in self.known if item.facts)
+
 
 class Finding(Table):
     """A row of the clinician's table: an analysis, and its question in few words."""
@@ -407,6 +411,10 @@ class Project(Table):
                 if level.word == word and level.label:
                     return level.label
         return self.labels.get(word) or word.replace("_", " ").capitalize()
+
+    def section_title(self, key: str) -> str:
+        """Return what a section is called; its key as a label where none is declared."""
+        return next((item.title for item in self.section if item.key == key), self.label(key))
 
 
 #: Of a folder without ``project.toml``: every word is as good as another.

@@ -50,6 +50,10 @@ def option(name: str) -> str:
     return "--" + _CALLED.get(name, name).replace("_", "-")
 
 
+#: Every column that a measure can take, by its option.
+_COLUMNS = {option(n): n for e in MEASURES.values() for w in _ways(e) for n in sorted(w.every)}
+
+
 def column_help() -> str:
     """Return the columns of every measure, as options, one set a line, and the estimators."""
     lines: dict[str, list[str]] = {}
@@ -71,7 +75,6 @@ def column_options(words: Sequence[str], known: Sequence[str]) -> tuple[list[str
     ``known`` are the command's own options, for hints. Raises :class:`UsageError` for an option
     that no measure has, twice the same, or one without its value.
     """
-    every = {option(n): n for e in MEASURES.values() for w in _ways(e) for n in sorted(w.every)}
     files, columns, left = [], dict[str, str](), list(words)
     while left:
         word = left.pop(0)
@@ -79,9 +82,9 @@ def column_options(words: Sequence[str], known: Sequence[str]) -> tuple[list[str
             files.append(word)
             continue
         head, given, value = word.partition("=")
-        if head not in every:
-            raise UsageError(f"there is no option {head}{did_you_mean(head, [*every, *known])}")
-        name = every[head]
+        if head not in _COLUMNS:
+            raise UsageError(f"there is no option {head}{did_you_mean(head, [*_COLUMNS, *known])}")
+        name = _COLUMNS[head]
         if name in columns:
             raise UsageError(f"{head} is given twice")
         if name in _FLAGS:
@@ -266,13 +269,9 @@ def _split(columns: Mapping[str, str]) -> tuple[dict[str, str], Any, dict[str, f
     return named, given, fixed
 
 
-_ARGUMENTS = sorted(
-    {n for e in MEASURES.values() for w in e.ways for n in w.every if "_" in n}
-    | {"tau2_method", "ci_method"},
-    key=len,
-    reverse=True,
-)
-_ARGUMENT = re.compile(rf"(?<![\w'-])({'|'.join(_ARGUMENTS)})(?![\w'])")
+_ARGUMENTS = {"tau2_method", "ci_method", *(name for name in _COLUMNS.values() if "_" in name)}
+_LONGEST_FIRST = "|".join(sorted(_ARGUMENTS, key=len, reverse=True))
+_ARGUMENT = re.compile(rf"(?<![\w'-])({_LONGEST_FIRST})(?![\w'])")
 
 
 #: Where a message names trials: by position, as an item of an argument, or as items of the labels.
@@ -296,11 +295,12 @@ def _as_options(problem: KetametaError, lines: Sequence[int] = ()) -> KetametaEr
     text = str(problem)
     if lines:
         text = re.sub(r"line (\d+) \(line \1\)", r"line \1", _PLACES.sub(in_line, text))
-    columns = {name for entry in MEASURES.values() for way in _ways(entry) for name in way.every}
 
     def as_options(found: re.Match[str]) -> str:
         names = found[1].split(", ")
-        return f"({', '.join(map(option, names))})" if {*names} <= columns else found[0]
+        return (
+            f"({', '.join(map(option, names))})" if {*names} <= {*_COLUMNS.values()} else found[0]
+        )
 
     text = re.sub(r"\((\w+(?:, \w+)+)\)", as_options, text)
     text = _ARGUMENT.sub(lambda found: option(found[1]), text)

@@ -458,6 +458,26 @@ def _check_missing(frame: Any, variables: Sequence[str], labels: Sequence[str]) 
             )
 
 
+def _check_kinds(encoder: Any, new: Any) -> None:
+    """Refuse words where the fit has numbers, and levels that it has not seen, by column."""
+    problems = []
+    for factor, (kind, _) in encoder.encoder_state.items():
+        name = str(factor)
+        if "numerical" in str(kind.value) and name in new.columns:
+            words = [value for value in new[name].tolist() if isinstance(value, str)]
+            if words:
+                problems.append(f"{name} is {words[0]!r}, and the fit has numbers: give a number")
+    for name, levels in categories(encoder).items():
+        values = new[name].tolist() if name in new.columns else ()
+        if unseen := [value for value in dict.fromkeys(values) if value not in levels]:
+            problems.append(
+                f"{name} is {unseen[0]!r}, which the fit has not seen; choose one of"
+                f" {', '.join(map(str, levels))}"
+            )
+    if problems:
+        raise UsageError(f"new cannot be coded as the data of the fit: {'; '.join(problems)}")
+
+
 def encode_rows(
     encoder: Any, names: tuple[str, ...], new: Any, ranges: dict[str, tuple[float, float]]
 ) -> tuple[Floats, tuple[str, ...]]:
@@ -479,24 +499,7 @@ def encode_rows(
         variables = sorted(str(v) for v in encoder.required_variables)
         _check_columns(new, variables, str(encoder.formula), encoder)
         _check_missing(new, variables, ())
-        problems = []
-        for factor, (kind, _) in encoder.encoder_state.items():
-            name = str(factor)
-            if "numerical" in str(kind.value) and name in new.columns:
-                words = [value for value in new[name].tolist() if isinstance(value, str)]
-                if words:
-                    problems.append(
-                        f"{name} is {words[0]!r}, and the fit has numbers: give a number"
-                    )
-        for name, levels in categories(encoder).items():
-            cells = new[name].tolist() if name in new.columns else ()
-            if unseen := [value for value in dict.fromkeys(cells) if value not in levels]:
-                problems.append(
-                    f"{name} is {unseen[0]!r}, which the fit has not seen; choose one of"
-                    f" {', '.join(map(str, levels))}"
-                )
-        if problems:
-            raise UsageError(f"new cannot be coded as the data of the fit: {'; '.join(problems)}")
+        _check_kinds(encoder, new)
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("error", DataMismatchWarning)

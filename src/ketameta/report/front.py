@@ -81,9 +81,7 @@ def pages_of(
     sections = {item.key: item for item in project.section}
     for key in dict.fromkeys(result["section"] for result in left.values()):
         names = tuple(name for name, result in left.items() if result["section"] == key)
-        declared = sections.get(key)
-        title = declared.title if declared else project.label(key)
-        asked.append((Question(key=key, title=title), names))
+        asked.append((Question(key=key, title=project.section_title(key)), names))
     pages = [
         Page(item.key, item.title, item.brief or item.title, names,
              text(item.text) if item.text else [("", [sections[item.key].intro])]
@@ -122,7 +120,7 @@ def untested_tables(results: Sequence[AnalysisResult], project: Project) -> list
         told = plan["withheld"] or " ".join(plan["sentences"][:2]) if plan else ""
         found, names = found_words(result)
         place = unusable if names else none
-        if not names and any(result["name"] in x.analyses for x in project.harms.known if x.facts):
+        if not names and project.harms.tells_of(result["name"]):
             found, place = KNOWN_ELSEWHERE, known
         lists[place].append(
             (Cell(result["title"], result["question"], id=result["name"]), result["looked_for"],
@@ -355,11 +353,8 @@ def several_words(results: Sequence[AnalysisResult], listed: Table) -> str:
     """Return which results have trials and no single estimate: they stand in no table of those."""
     known = {row[0].id for row in listed.rows}
     titles = [result["title"] for result in results if result["k"] and result["name"] not in known]
-    if not titles:
-        return ""
-    return (
-        f"Not in this table, as they have more than one estimate, or a curve: {'; '.join(titles)}."
-    )
+    listed_not = "Not in this table, as they have more than one estimate, or a curve:"
+    return f"{listed_not} {'; '.join(titles)}." if titles else ""
 
 
 def absolute_words(result: AnalysisResult) -> str:

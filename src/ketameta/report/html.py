@@ -333,17 +333,15 @@ def index_html(paths: ProjectPaths) -> str:
     before = None
     for version in releases(paths):
         folder = paths.reports / "releases" / version
+        parts = [
+            (f"supplement/{path.name}", f"Supplement: {words_of_code(path.stem)}")
+            for path in sorted((folder / "supplement").glob("*.pdf"))
+        ]
         now = frozen_results(paths, sorted((folder / "results").glob("*.json")))
         listed.append(
             _Release(
                 version,
-                [
-                    *(item for item in _OFFERED if (folder / item[0]).is_file()),
-                    *(
-                        (f"supplement/{path.name}", f"Supplement: {words_of_code(path.stem)}")
-                        for path in sorted((folder / "supplement").glob("*.pdf"))
-                    ),
-                ],
+                [*(item for item in _OFFERED if (folder / item[0]).is_file()), *parts],
                 None if before is None else result_changes(before, now),
                 [
                     (path.stem, [end for end in ("svg", *PICTURES)

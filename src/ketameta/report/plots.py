@@ -564,7 +564,7 @@ def _without_a_trial(result: AnalysisResult, project: Project) -> str:
     """Return what is said of a harm that no trial counts."""
     if compared_otherwise(result):
         return COUNTED_ELSEWHERE
-    told = any(result["name"] in item.analyses for item in project.harms.known if item.facts)
+    told = project.harms.tells_of(result["name"])
     return "known from labels; not counted here" if told else "no eligible trial"
 
 

@@ -250,8 +250,7 @@ def checked_evidence(
         notes = []
     elif chosen is not None:
         notes = [item for item in notes if concerns(paths, item, chosen)]
-    in_doubt = {batch_of(paths, item.file) for item in read if item.is_error} - {""}
-    notes = [item for item in notes if batch_of(paths, item.file) not in in_doubt]
+    notes = _beside_whole_tables(paths, notes, read)
     report = CheckReport(
         findings=sort_findings([*left, *notes]),
         accepted=tuple(accepted),
@@ -293,12 +292,7 @@ def _read(
     file = paths.relative(corrections_path(paths))
     known = [item for item in corrections if item.table not in unread]
     corrected, applied, refusals = try_corrections(evidence, known, file)
-    in_doubt = {batch_of(paths, item.file) for item in reading if item.is_error} - {""}
-    differences = (
-        ()
-        if unread
-        else tuple(item for item in differences if batch_of(paths, item.file) not in in_doubt)
-    )
+    differences = () if unread else tuple(_beside_whole_tables(paths, differences, reading))
     context = Context(corrected, reading)
     searched = search_findings(paths, corrected.rows("exclusions"), corrected.rows("screening"))
     gathered = Gathered()
@@ -315,6 +309,14 @@ def batch_of(paths: ProjectPaths, file: str) -> str:
     parent = f"{paths.relative(paths.extracted)}/"
     name, inside, _ = file.removeprefix(parent).partition("/")
     return f"{parent}{name}" if file.startswith(parent) and inside else ""
+
+
+def _beside_whole_tables(
+    paths: ProjectPaths, found: Iterable[Finding], reading: Iterable[Finding]
+) -> list[Finding]:
+    """Return the findings of batches all of whose tables could be read."""
+    in_part = {batch_of(paths, item.file) for item in reading if item.is_error} - {""}
+    return [item for item in found if batch_of(paths, item.file) not in in_part]
 
 
 def without_broken(

@@ -314,9 +314,7 @@ def check_units_of_doses_are_spelled_alike(context: Context) -> Iterator[Finding
         strange = studies[row["dose_unit"]] == 1 and {*row["dose_unit"].split("_")} - parts
         if strange and (near := near_matches(row["dose_unit"], common, most=1)):
             why = f"no other study has this unit, and {studies[near[0]]} have {near[0]}"
-            remedy = (
-                f"write {near[0]} if that is meant: doses in other units enter no dose analysis"
-            )
+            remedy = f"write {near[0]} if it is meant: other units enter no dose analysis"
             yield warning(row, "dose_unit", why, remedy)
 
 
